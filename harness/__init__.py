@@ -1,0 +1,3 @@
+"""Honest, tracked model search for binary segmentation of small objects."""
+
+__version__ = "0.1.0"

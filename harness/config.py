@@ -1,0 +1,263 @@
+"""What a study file may say: read once, checked whole, frozen. One trial's settings are a study too."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from harness.errors import ConfigError
+from harness.ranges import Alternatives, Dimension, Value, parse
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Choice(Settings):
+    """A name from a table and its settings; written `name` or `{name: {setting: value}}`."""
+
+    name: str
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and set(value) <= {"name", "settings"} and isinstance(value.get("name"), str):
+            return value
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, settings),) = value.items()
+            if settings is None or isinstance(settings, dict):
+                return {"name": name, "settings": settings or {}}
+        raise ValueError("write a name, or one name with its settings: {name: {setting: value}}")
+
+
+class MaskValues(Settings):
+    """Which stored values mean what; every mask file is held to them."""
+
+    background: int = 0
+    target: int = 255
+    ignore: int | None = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        values = [v for v in (self.background, self.target, self.ignore) if v is not None]
+        if len(set(values)) < len(values):
+            raise ValueError("background, target and ignore must be different values")
+        return self
+
+
+class Data(Settings):
+    """Which pictures, and how they are read."""
+
+    dataset: Choice
+    masks: MaskValues = MaskValues()
+    white: Count | None = None  # stored value shown as white; default 255, or 65535 for 16 bits
+    size: Annotated[int, Field(ge=32)] | None = None  # longest side in px after resizing; None keeps each size
+    groups: Literal["trust"] = "trust"
+    rare_classes: Literal["report", "drop"] = "report"
+    rare_below: Count = 30  # source images
+
+
+class Folds(Settings):
+    """How groups are split."""
+
+    count: Annotated[int, Field(ge=2)] = 5
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    held_out_positive: Count = 8  # fewest positive groups worth holding out
+    held_out_from: Count = 40  # positive groups needed to hold any out
+    positive_floor: Count = 1  # fewest positive groups in a fold
+
+
+class Augment(Settings):
+    """Recipe and strength; 0 changes nothing."""
+
+    recipe: Choice = Choice(name="reference")
+    strength: Share = 0.5
+
+
+class Train(Settings):
+    """One fold run."""
+
+    epochs: Count = 60
+    batch_size: Count = 8
+    lr: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup: Share = 0.1  # share of all steps
+    clip: Positive = 1.0  # largest gradient norm
+    average: Annotated[float, Field(ge=0, lt=1)] | None = None  # decay of averaged weights an optimizer step
+    precision: Literal["fp32", "bf16"] = "fp32"
+    channels_last: bool = False
+    crop: Annotated[int, Field(ge=32)] = 512  # side of a training crop, px after resizing
+    positive_crops: Share = 0.8  # share of positive samples whose crop is sure to hold an object
+    zoom: Annotated[float, Field(ge=1, le=4)] = 1.25  # a crop shows crop/zoom to crop*zoom px of the picture
+    sampler: Choice = Choice(name="spread")
+    loader_workers: Annotated[int, Field(ge=0)] = 0
+    validate_every: Count = 1  # epochs
+    collapse_after: Share = 0.6  # share of the epochs from which one class everywhere is a collapse
+
+    @field_validator("crop")
+    @classmethod
+    def _fits_encoders(cls, value: int) -> int:
+        if value % 32:
+            raise ValueError(f"must be a multiple of 32 (encoders halve it five times); nearest: {round(value / 32) * 32}")
+        return value
+
+
+class Search(Settings):
+    """Budget, sampler and space; every key that is no setting here is a path of the space."""
+
+    trials: Count = 20
+    window: Count = 4
+    startup: Annotated[int, Field(ge=0)] = 8  # trials drawn at random before TPE starts
+    pruner: Choice = Choice(name="median")
+    baselines: tuple[dict[str, Any], ...] = ()
+    space: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_are_the_space(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "space" in value:
+            return value
+        own = set(cls.model_fields) - {"space"}
+        return {k: v for k, v in value.items() if k in own} | {
+            "space": {k: v for k, v in value.items() if k not in own}
+        }
+
+
+class Study(Settings):
+    """Everything that decides a study's result, with one profile applied."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    description: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 17
+    profile: str = "auto"
+    data: Data
+    folds: Folds = Folds()
+    network: Choice
+    loss: Choice = Choice(name="dice_bce")
+    augment: Augment = Augment()
+    train: Train = Train()
+    execute: Choice = Choice(name="local")
+    search: Search = Search()
+
+    @model_validator(mode="after")
+    def _space_is_sound(self) -> Self:
+        dimensions = self.dimensions()
+        for number, baseline in enumerate(self.search.baselines):
+            for path in baseline:
+                field_of(path, where=f"search.baselines[{number}].{path}")
+        if self.search.baselines and len(self.search.baselines) > self.search.trials:
+            raise ConfigError(
+                f"search.trials: {self.search.trials} is below the {len(self.search.baselines)} baselines, "
+                "which are trials too; raise it"
+            )
+        if not dimensions and self.search.trials > max(1, len(self.search.baselines)):
+            raise ConfigError("search: no range to search in, yet more than one trial; add one, as augment.strength: [0, 1]")
+        return self
+
+    def dimensions(self) -> dict[str, Dimension]:
+        """Return the search space, parsed; every path is a setting of this file."""
+        return {
+            path: parse(path, value, whole=field_of(path, where=f"search.{path}") is int)
+            for path, value in self.search.space.items()
+        }
+
+    def with_params(self, params: dict[str, Value]) -> "Study":
+        """Return this study with a trial's parameters in place, checked by the same rules."""
+        tree = self.model_dump()
+        space = self.dimensions()
+        for path, value in params.items():
+            dimension = space.get(path)
+            if isinstance(dimension, Alternatives):
+                drawn = {
+                    key.removeprefix(f"{path}.{value}."): v
+                    for key, v in params.items()
+                    if key.startswith(f"{path}.{value}.")
+                }
+                value = {"name": value, "settings": dimension.settings(value, drawn)}
+            elif dimension is None and path.split(".")[0] in space:
+                continue  # a setting of the choice above
+            put(tree, path, value)
+        return type(self).model_validate(tree)
+
+    def with_settings(self, settings: dict[str, Value]) -> "Study":
+        """Return this study with some dotted settings replaced, such as those of a baseline."""
+        tree = self.model_dump()
+        for path, value in settings.items():
+            put(tree, path, value)
+        return type(self).model_validate(tree)
+
+    def identity(self, split_id: str) -> str:
+        """Return the study's id (SHA-256, hexadecimal): its settings without names, budget and paths, and its split."""
+        tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
+        tree["search"].pop("trials")
+        tree["data"].pop("dataset")  # the split's id covers the content
+        tree["train"].pop("loader_workers")  # the result does not depend on it
+        text = json.dumps([tree, split_id], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def field_of(path: str, *, where: str) -> Any:
+    """Return the type of the setting at a dotted path, `Choice` for a choice. Raises ConfigError."""
+    from harness.choices import nearest
+
+    model: Any = Study
+    for depth, part in enumerate(path.split(".")):
+        fields = getattr(model, "model_fields", None)
+        if fields is None or model is Choice or part not in fields:
+            known = known_paths()
+            raise ConfigError(f"{where}: no such setting{nearest(path, known)}")
+        model = _plain_type(fields[part].annotation)
+        if depth == 0 and part in ("name", "description", "profile", "execute", "search", "folds", "data", "seed"):
+            raise ConfigError(f"{where}: {part!r} cannot be searched; it decides what trials are compared on")
+    if isinstance(model, type) and issubclass(model, Settings) and model is not Choice:
+        inner = ", ".join(f"{path}.{name}" for name in model.model_fields)
+        raise ConfigError(f"{where}: is a group of settings; name one of {inner}")
+    return model
+
+
+def known_paths() -> list[str]:
+    """Return the dotted path of every setting of a study."""
+
+    def walk(model: Any, prefix: str) -> list[str]:
+        found = []
+        for name, field in model.model_fields.items():
+            inner = _plain_type(field.annotation)
+            if isinstance(inner, type) and issubclass(inner, Settings) and inner is not Choice:
+                found += walk(inner, f"{prefix}{name}.")
+            else:
+                found.append(f"{prefix}{name}")
+        return found
+
+    return walk(Study, "")
+
+
+def put(tree: dict[str, Any], path: str, value: Value) -> None:
+    """Set one dotted setting in a nested dictionary."""
+    *parents, last = path.split(".")
+    for part in parents:
+        tree = tree.setdefault(part, {})
+    tree[last] = value
+
+
+def _plain_type(annotation: Any) -> Any:
+    """Return `int` for `Annotated[int, ...] | None`, and so on."""
+    from typing import get_args, get_origin
+
+    while get_origin(annotation) is not None and not isinstance(annotation, type):
+        options = [a for a in get_args(annotation) if a is not type(None)]
+        if get_origin(annotation) is Literal:
+            return str
+        annotation = options[0]
+    return annotation

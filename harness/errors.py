@@ -1,0 +1,58 @@
+"""Every error a user can meet, as a tree; each knows the exit code of the command line.
+
+HarnessError                     1
+├── ConfigError                  2   the study file or the command is wrong
+├── DataError                    3   the data cannot be used as they are
+│   └── LeakageError             3   a group, or a picture, stands on both sides of a fold
+├── TrainingError                1   a fold run ended without a usable model
+│   ├── Collapsed                    predicts one class everywhere: the trial is pruned
+│   └── NotFinite                    loss or gradient is not a number: the trial failed
+├── PromotionRefused             4
+└── Interrupted                 75   stopped on request; the same command goes on
+"""
+
+
+class HarnessError(Exception):
+    """One line: where, what came, what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(HarnessError):
+    """The study file, or what was typed, is wrong."""
+
+    exit_code = 2
+
+
+class DataError(HarnessError):
+    """The data cannot be used as they are."""
+
+    exit_code = 3
+
+
+class LeakageError(DataError):
+    """Something of the validation side is on the training side too."""
+
+
+class TrainingError(HarnessError):
+    """A fold run ended without a usable model."""
+
+
+class Collapsed(TrainingError):
+    """The network predicts one class everywhere."""
+
+
+class NotFinite(TrainingError):
+    """A loss or a gradient is not a number."""
+
+
+class PromotionRefused(HarnessError):
+    """No model may be promoted, and the message says why."""
+
+    exit_code = 4
+
+
+class Interrupted(HarnessError):
+    """Stopped on request; everything committed is kept and the same command goes on."""
+
+    exit_code = 75
