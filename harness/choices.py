@@ -1,4 +1,4 @@
-"""Pick a named function from a table and check its settings: a function's signature is its settings schema."""
+"""Pick a named function from a table; its keyword-only signature is the schema of its settings."""
 
 import difflib
 import inspect

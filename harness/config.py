@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from harness.choices import nearest
 from harness.errors import ConfigError
 from harness.ranges import Alternatives, Dimension, Value, parse
 
@@ -33,7 +32,11 @@ class Choice(Settings):
     def _from_yaml(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, dict) and set(value) <= {"name", "settings"} and isinstance(value.get("name"), str):
+        if (
+            isinstance(value, dict)
+            and set(value) <= {"name", "settings"}
+            and isinstance(value.get("name"), str)
+        ):
             return value
         if isinstance(value, dict) and len(value) == 1:
             ((name, settings),) = value.items()
@@ -63,7 +66,9 @@ class Data(Settings):
     dataset: Choice
     masks: MaskValues = MaskValues()
     white: Count | None = None  # stored value shown as white; default 255, or 65535 for 16 bits
-    size: Annotated[int, Field(ge=32)] | None = None  # longest side in px after resizing; None keeps each size
+    size: Annotated[int, Field(ge=32)] | None = (
+        None  # longest side in px after resizing; None keeps each size
+    )
     groups: Literal["trust"] = "trust"
     rare_classes: Literal["report", "drop"] = "report"
     rare_below: Count = 30  # source images
@@ -110,7 +115,9 @@ class Train(Settings):
     @classmethod
     def _fits_encoders(cls, value: int) -> int:
         if value % 32:
-            raise ValueError(f"must be a multiple of 32 (encoders halve it five times); nearest: {round(value / 32) * 32}")
+            raise ValueError(
+                f"must be a multiple of 32 (encoders halve it five times); nearest: {round(value / 32) * 32}"
+            )
         return value
 
 
@@ -163,7 +170,9 @@ class Study(Settings):
                 "which are trials too; raise it"
             )
         if not dimensions and self.search.trials > max(1, len(self.search.baselines)):
-            raise ConfigError("search: no range to search in, yet more than one trial; add one, as augment.strength: [0, 1]")
+            raise ConfigError(
+                "search: no range to search in, yet more than one trial; add one, as augment.strength: [0, 1]"
+            )
         return self
 
     def dimensions(self) -> dict[str, Dimension]:
@@ -199,7 +208,7 @@ class Study(Settings):
         return type(self).model_validate(tree)
 
     def identity(self, split_id: str) -> str:
-        """Return the study's id (SHA-256, hexadecimal): its settings without names, budget and paths, and its split."""
+        """Return the study's id, SHA-256 of its split and of its settings without names, budget and paths."""
         tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
         tree["search"].pop("trials")
         tree["data"].pop("dataset")  # the split's id covers the content
@@ -210,18 +219,25 @@ class Study(Settings):
 
 def field_of(path: str, *, where: str) -> Any:
     """Return the type of the setting at a dotted path, `Choice` for a choice. Raises ConfigError."""
-    from harness.choices import nearest
-
     model: Any = Study
     for depth, part in enumerate(path.split(".")):
         fields = getattr(model, "model_fields", None)
         if fields is None or model is Choice or part not in fields:
             known = known_paths()
             raise ConfigError(f"{where}: no such setting{nearest(path, known)}")
-        model = _plain_type(fields[part].annotation)
-        if depth == 0 and part in ("name", "description", "profile", "execute", "search", "folds", "data", "seed"):
+        model = setting_type(fields[part].annotation)
+        if depth == 0 and part in (
+            "name",
+            "description",
+            "profile",
+            "execute",
+            "search",
+            "folds",
+            "data",
+            "seed",
+        ):
             raise ConfigError(f"{where}: {part!r} cannot be searched; it decides what trials are compared on")
-    if isinstance(model, type) and issubclass(model, Settings) and model is not Choice:
+    if is_group(model):
         inner = ", ".join(f"{path}.{name}" for name in model.model_fields)
         raise ConfigError(f"{where}: is a group of settings; name one of {inner}")
     return model
@@ -233,8 +249,8 @@ def known_paths() -> list[str]:
     def walk(model: Any, prefix: str) -> list[str]:
         found = []
         for name, field in model.model_fields.items():
-            inner = _plain_type(field.annotation)
-            if isinstance(inner, type) and issubclass(inner, Settings) and inner is not Choice:
+            inner = setting_type(field.annotation)
+            if is_group(inner):
                 found += walk(inner, f"{prefix}{name}.")
             else:
                 found.append(f"{prefix}{name}")
@@ -251,10 +267,13 @@ def put(tree: dict[str, Any], path: str, value: Value) -> None:
     tree[last] = value
 
 
-def _plain_type(annotation: Any) -> Any:
-    """Return `int` for `Annotated[int, ...] | None`, and so on."""
-    from typing import get_args, get_origin
+def is_group(model: Any) -> TypeGuard[type[Settings]]:
+    """Tell whether a setting's type is a group of settings, such as `train`; a choice is not."""
+    return isinstance(model, type) and issubclass(model, Settings) and model is not Choice
 
+
+def setting_type(annotation: Any) -> Any:
+    """Return `int` for `Annotated[int, ...] | None`, and so on."""
     while get_origin(annotation) is not None and not isinstance(annotation, type):
         options = [a for a in get_args(annotation) if a is not type(None)]
         if get_origin(annotation) is Literal:

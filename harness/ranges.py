@@ -97,7 +97,8 @@ def parse(path: str, value: Value, *, whole: bool = False) -> Dimension:
     dimension = _parse_entry(path, value, whole=whole)
     if isinstance(dimension, Fixed | OneMinus):
         raise ConfigError(
-            f"search.{path}: {value!r} is no range; write [low, high], {{log: [low, high]}} or {{choice: [...]}}"
+            f"search.{path}: {value!r} is no range; "
+            "write [low, high], {log: [low, high]}, {int: [low, high]} or {choice: [...]}"
         )
     return dimension
 
@@ -110,19 +111,19 @@ def corners(space: Mapping[str, Dimension]) -> Iterator[dict[str, Value]]:
         rounds = max([len(d.entries) for d in alternatives.values()], default=1)
         for number in range(rounds):
             params = dict(plain)
-            for path, dimension in alternatives.items():
-                names = list(dimension.entries)
+            for path, choice in alternatives.items():
+                names = list(choice.entries)
                 name = names[number % len(names)]
                 params[path] = name
                 params |= {
                     f"{path}.{name}.{setting}": entry.ends()[end]
-                    for setting, entry in dimension.entries[name].items()
+                    for setting, entry in choice.entries[name].items()
                     if isinstance(entry, Range | Options)
                 }
             yield params
-    for path, dimension in space.items():
-        if isinstance(dimension, Options):
-            yield from ({path: value} for value in dimension.values)
+    for path, options in space.items():
+        if isinstance(options, Options):
+            yield from ({path: value} for value in options.values)
 
 
 def _parse_settings(path: str, settings: Mapping[str, Value]) -> dict[str, Entry]:
@@ -150,7 +151,9 @@ def _parse_entry(path: str, value: Value, *, whole: bool = False) -> Entry:
 
 def _parse_kind(path: str, value: Mapping[str, Value], *, whole: bool) -> Entry:
     if len(value) != 1 or next(iter(value)) not in ("log", "int", "choice"):
-        raise ConfigError(f"search.{path}: {dict(value)!r}; write {{log: [low, high]}}, {{int: ...}} or {{choice: ...}}")
+        raise ConfigError(
+            f"search.{path}: {dict(value)!r}; write {{log: [low, high]}}, {{int: ...}} or {{choice: ...}}"
+        )
     ((kind, inner),) = value.items()
     if kind != "choice":
         return _parse_range(path, inner, log=kind == "log", whole=whole or kind == "int")
@@ -165,7 +168,9 @@ def _parse_range(path: str, value: Value, *, log: bool = False, whole: bool = Fa
         raise ConfigError(f"search.{path}: {value!r} is no range; write two numbers, [low, high]")
     low, high = numbers
     if low >= high:
-        raise ConfigError(f"search.{path}: the range starts at {low:g} and ends at {high:g}; low must be below high")
+        raise ConfigError(
+            f"search.{path}: the range starts at {low:g} and ends at {high:g}; low must be below high"
+        )
     if log and low <= 0:
         raise ConfigError(f"search.{path}: a log range starts above 0, not at {low:g}")
     if whole and not (low.is_integer() and high.is_integer()):

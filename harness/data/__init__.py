@@ -1,0 +1,1 @@
+"""Samples: found, read, audited, split, cached, cropped, augmented, loaded."""

@@ -1,0 +1,46 @@
+"""What one check says: a frozen finding, and how bad it is."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+AUDIT_VERSION = "1"  # part of every split's id; raise it when a check can find what it could not find before
+
+Severity = Literal["fail", "warn", "info"]
+Status = Literal["pass", "not run", "unverifiable", "warn", "fail"]
+
+STATUSES: tuple[Status, ...] = get_args(Status)  # from good to bad: what was not looked at is never good
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check.
+
+    `severity` is how bad a hit is, `status` what came out; a finding of severity `info` tells, and never decides.
+    `affected` counts samples; `share_of_validation` is the share of all samples whose validation (or held-out
+    test) is affected: for a leak, because a counterpart trains. `summary` is one sentence that says, for a hit, what to do. `items` is the
+    evidence: flat dictionaries with the same keys, of text and numbers.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    status: Status
+    affected: int
+    share_of_validation: float
+    summary: str
+    items: tuple[dict[str, Any], ...] = ()
+
+
+def worst(findings: tuple[Finding, ...]) -> Status:
+    """Return the worst status of those findings that decide."""
+    return max((f.status for f in findings if f.severity != "info"), key=STATUSES.index, default="not run")
+
+
+def passed(id: str, title: str, severity: Severity, summary: str) -> Finding:
+    """Return the finding of a check that looked and found nothing."""
+    return Finding(id, title, severity, "pass", 0, 0.0, summary)
+
+
+def more(count: int, what: str) -> str:
+    """Return ` (and 3 more pairs)`, or nothing for none."""
+    return f" (and {count} more {what}{'s' if count > 1 else ''})" if count else ""

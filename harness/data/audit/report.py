@@ -1,0 +1,107 @@
+"""The leakage report: every check on one split, what a careless split would have leaked, and the verdict."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.data.audit.counterfactual import crop_level_leak, leaked_shares
+from harness.data.audit.duplicates import near_copies, same_bytes, same_mask, same_pixels, two_masks
+from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
+from harness.data.audit.groups import group_ids, group_overlap, one_fold_each
+from harness.data.audit.page import page
+from harness.data.audit.positives import positives_per_fold
+from harness.data.audit.sides import Assignment, summary
+from harness.errors import DataError, LeakageError
+
+SCHEMA_VERSION = 1  # of the JSON document
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the audit found; the same split and data give the same bytes."""
+
+    manifest: str
+    split: str
+    samples: int
+    groups: int
+    findings: tuple[Finding, ...]
+    counterfactual: dict[str, dict[str, Any]]  # leaked shares of a "crop_level" split, and of "this_split"
+    folds: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION
+    audit_version: str = AUDIT_VERSION
+
+    @property
+    def verdict(self) -> Status:
+        """Return the worst status of the checks that decide; findings of severity info tell only."""
+        return worst(self.findings)
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of the JSON document."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the report as one JSON document without times or places."""
+        return json.dumps(self._document(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_html(self) -> str:
+        """Return the report as one self-contained page."""
+        return page(self._document(), self.digest)
+
+    def _document(self) -> dict[str, Any]:
+        head = ("schema_version", "audit_version", "manifest", "split")
+        fields = dataclasses.asdict(self)
+        return {name: fields.pop(name) for name in head} | {"verdict": self.verdict} | fields
+
+
+def audit(samples: pd.DataFrame, split: Assignment, *, manifest: str) -> Report:
+    """Return the report of all checks on a sample table with manifest columns and its split.
+
+    Raises DataError where the split was made for other data.
+    """
+    if split.manifest != manifest:
+        raise DataError(
+            f"split {split.id}: made for data {split.manifest[:16]}, these are {manifest[:16]}; make a child of it"
+        )
+    return Report(
+        manifest=manifest,
+        split=split.id,
+        samples=len(samples),
+        groups=int(samples["group"].nunique()),
+        findings=tuple(check(samples, split) for check in CHECKS.values()),
+        counterfactual={
+            "crop_level": crop_level_leak(samples, split.count, seed=0),
+            "this_split": leaked_shares(samples, split.of(samples)),
+        },
+        folds=tuple(
+            {str(k): v for k, v in row.items()} for row in summary(samples, split).to_dict("records")
+        ),
+        notes=split.notes,
+    )
+
+
+def refuse_leaks(report: Report) -> None:
+    """Raise LeakageError with the first failing finding in one line, and the names of the others."""
+    failing = [finding for finding in report.findings if finding.status == "fail"]
+    if failing:
+        others = f" Failing too: {', '.join(f.id for f in failing[1:])}." if failing[1:] else ""
+        raise LeakageError(f"audit {failing[0].id}: {failing[0].summary}{others}")
+
+
+CHECKS: dict[str, Callable[[pd.DataFrame, Assignment], Finding]] = {
+    "G1": group_overlap,
+    "G2": group_ids,
+    "G5": one_fold_each,
+    "D1": same_bytes,
+    "D2": same_pixels,
+    "D3": near_copies,
+    "D7": same_mask,
+    "D11": two_masks,
+    "S1": positives_per_fold,
+}

@@ -1,0 +1,166 @@
+"""Pictures decoded and resized once, in memory-mapped files that all folds, trials and processes share."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.config import Data
+from harness.data.pictures import fit, fit_mask, read_image, read_mask
+from harness.errors import DataError
+
+CACHE_VERSION = 1  # part of every key: raise it when the stored form changes
+STALE_AFTER = 24 * 3600.0  # s; a builder's folder older than this was left by a killed one
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Samples by position: image and mask as resized, and the mask at the file's own size."""
+
+    folder: Path
+    rows: pd.DataFrame = field(repr=False)
+
+    def image(self, position: int) -> Pixels:
+        """Return (H, W) gray or (H, W, 3) RGB, resized; read-only."""
+        row = self.rows.iloc[position]
+        shape = (row.height, row.width, row.channels) if row.channels > 1 else (row.height, row.width)
+        return self._slice("images.bin", row.image_at, shape)
+
+    def mask(self, position: int) -> Pixels:
+        """Return (H, W) in {0, 1, 255}, resized as the image; read-only."""
+        row = self.rows.iloc[position]
+        return self._slice("masks.bin", row.mask_at, (row.height, row.width))
+
+    def truth(self, position: int) -> Pixels:
+        """Return the mask at the file's own size, in {0, 1, 255}."""
+        row = self.rows.iloc[position]
+        packed = self._slice("truth.bin", row.truth_at, (row.truth_bytes,))
+        plain = np.frombuffer(zlib.decompress(packed.tobytes()), dtype=np.uint8)
+        return plain.reshape(row.truth_height, row.truth_width)
+
+    def _slice(self, name: str, start: int, shape: tuple[int, ...]) -> Pixels:
+        length = int(np.prod(shape))
+        # np.memmap keeps no file handle of its own; mapping per access costs microseconds
+        return np.memmap(
+            self.folder / name, dtype=np.uint8, mode="r", offset=int(start), shape=(length,)
+        ).reshape(shape)
+
+
+def open_cache(folder: Path) -> Cache:
+    """Open a finished cache. Raises DataError when it is not there."""
+    if not (folder / "rows.parquet").is_file():
+        raise DataError(f"{folder}: no decoded pictures here; run the study again, it builds them")
+    return Cache(folder, pd.read_parquet(folder / "rows.parquet"))
+
+
+def build_cache(samples: pd.DataFrame, root: Path, data: Data, caches: Path) -> Cache:
+    """Return the cache of these samples under `caches`, building it when it is not there.
+
+    Keyed by content and settings. Built in a folder of its own and renamed when whole, so a killed builder leaves
+    no half cache, and of two builders at once the first one wins.
+    """
+    final = caches / cache_key(samples, data)
+    if not final.is_dir():
+        caches.mkdir(parents=True, exist_ok=True)
+        _remove_stale(caches)
+        _refuse_full_disk(samples, data, caches)
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=caches))
+        try:
+            _write(samples, root, data, building)
+            _rename_unless_there(building, final)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    return open_cache(final)
+
+
+def cache_key(samples: pd.DataFrame, data: Data) -> str:
+    """Return the name of the cache: SHA-256 (24 digits) over contents in order and all settings that change pixels."""
+    contents = samples[["pixels_sha256", "mask_sha256"]].to_numpy().tolist()
+    text = json.dumps([CACHE_VERSION, data.size, data.white, contents])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _write(samples: pd.DataFrame, root: Path, data: Data, folder: Path) -> None:
+    with (
+        (folder / "images.bin").open("wb") as images,
+        (folder / "masks.bin").open("wb") as masks,
+        (folder / "truth.bin").open("wb") as truths,
+    ):
+        rows = [
+            _write_sample(image, mask, data.size, (images, masks, truths))
+            for image, mask in _decoded(samples, root, data)
+        ]
+        for file in (images, masks, truths):
+            file.flush()
+            os.fsync(file.fileno())
+    pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
+
+
+def _decoded(samples: pd.DataFrame, root: Path, data: Data) -> Iterator[tuple[Pixels, Pixels]]:
+    for row in samples.itertuples():
+        image = read_image(root / str(row.sample), white=data.white)
+        clean = not row.mask  # a picture without a mask file is declared clean
+        mask = np.zeros(image.shape[:2], np.uint8) if clean else read_mask(root / str(row.mask), data.masks)
+        yield image, mask
+
+
+def _write_sample(
+    image: Pixels, mask: Pixels, size: int | None, files: tuple[BinaryIO, BinaryIO, BinaryIO]
+) -> dict[str, int]:
+    images, masks, truths = files
+    small, small_mask, packed = fit(image, size), fit_mask(mask, size), zlib.compress(mask.tobytes(), 1)
+    row = {
+        "height": small.shape[0],
+        "width": small.shape[1],
+        "channels": small.shape[2] if small.ndim == 3 else 1,
+        "image_at": images.tell(),
+        "mask_at": masks.tell(),
+        "truth_at": truths.tell(),
+        "truth_bytes": len(packed),
+        "truth_height": mask.shape[0],
+        "truth_width": mask.shape[1],
+    }
+    images.write(small.tobytes())
+    masks.write(small_mask.tobytes())
+    truths.write(packed)
+    return row
+
+
+def _rename_unless_there(building: Path, final: Path) -> None:
+    try:
+        building.rename(final)
+    except OSError:
+        if not final.is_dir():  # else another builder was first, with the same content
+            raise
+
+
+def _remove_stale(caches: Path) -> None:
+    for folder in caches.glob("building-*"):
+        if time.time() - folder.stat().st_mtime > STALE_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_full_disk(samples: pd.DataFrame, data: Data, caches: Path) -> None:
+    longest = samples[["height", "width"]].max(axis=1)
+    shrink = (data.size / longest) if data.size else 1.0
+    area = samples["height"] * samples["width"] * shrink**2
+    needed = int((area * (samples["channels"] + 1)).sum())
+    free = shutil.disk_usage(caches).free
+    if needed > 0.95 * free:
+        raise DataError(
+            f"{caches}: the decoded pictures need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
+            "free some space, or lower data.size"
+        )

@@ -1,0 +1,200 @@
+"""Decode every file once: sizes, content hashes and object counts of each sample, and the digest of the data."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.config import Data
+from harness.data.index import Index
+from harness.data.pictures import image_pixels, mask_pixels, read_file, to_8_bits
+from harness.errors import DataError
+
+DARK_16_BIT = 65535 / 4  # a set whose 16-bit files stay below it hardly uses their range
+RATIO_TOLERANCE = 0.02  # of a box's w/h against its file's
+DIGESTED = (
+    *("group", "photo", "instance", "class_id", "scale", "x0", "y0", "w", "h", "fold"),
+    *("pixels_sha256", "mask_sha256", "sample"),
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The samples with what is in their files; `digest` (SHA-256) depends on neither row order nor root."""
+
+    samples: pd.DataFrame
+    digest: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one sample's two files hold; counts in pixels of the file, upright."""
+
+    height: int
+    width: int
+    channels: int
+    file_sha256: str
+    pixels_sha256: str  # at stored depth; gray saved as RGB counts as gray
+    mask_sha256: str  # of the mask in 0, 1, 255
+    positive: int  # target pixels
+    valid: int  # pixels that are not ignored
+    objects: int  # 8-connected parts of the target
+
+
+def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
+    """Return the samples with the columns of `Content`, every file decoded and checked.
+
+    Raises DataError for files that cannot be read, masks that do not fit, undeclared mask values, 16-bit pictures
+    that need `data.white`, and data without any target pixel. The first bad row in table order is named.
+    """
+    rows = index.samples.to_dict("records")
+    with ThreadPoolExecutor(threads) as pool:
+        results = list(pool.map(partial(_read, root=index.root, data=data), rows))
+    errors = [result for result in results if isinstance(result, DataError)]
+    if errors:
+        raise DataError(f"{errors[0]}{_and_others(errors)}") from errors[0]
+    read = [result for result in results if not isinstance(result, DataError)]
+    _refuse_dark_16_bit([brightest for _, brightest in read if brightest is not None], data)
+    contents = pd.DataFrame([asdict(content) for content, _ in read], index=index.samples.index)
+    samples = pd.concat([index.samples, contents], axis=1)
+    _refuse_without_target(samples, data)
+    return Manifest(samples, _digest(samples))
+
+
+def drop_rare_classes(
+    samples: pd.DataFrame, *, below: int, action: Literal["report", "drop"]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the samples to use, and the classes with fewer than `below` source images, with that number.
+
+    Only samples with target pixels count and are dropped; a sample without any is a negative whatever its class
+    is called, and stays. Dropped samples are gone, never relabeled background. Raises DataError if no positive
+    sample is left.
+    """
+    positive = samples["positive"] > 0
+    sources = samples[positive].groupby("class_id")["group"].nunique()
+    rare = {str(name): int(count) for name, count in sources.items() if count < below}
+    if action == "report" or not rare:
+        return samples, rare
+    kept = samples[~(positive & samples["class_id"].isin(list(rare)))].reset_index(drop=True)
+    if not (kept["positive"] > 0).any():
+        counts = ", ".join(f"{name}: {count}" for name, count in rare.items())
+        raise DataError(
+            f"data.rare_classes: drop leaves no sample with a target: every class has fewer than {below} source "
+            f"images ({counts}); set report, or lower data.rare_below"
+        )
+    return kept, rare
+
+
+def _read(row: dict[str, Any], *, root: Path, data: Data) -> tuple[Content, int | None] | DataError:
+    """Return the content and the largest value of a 16-bit picture, or the error, for the caller to count."""
+    try:
+        return _content(row, root, data)
+    except DataError as error:
+        return error
+
+
+def _content(row: dict[str, Any], root: Path, data: Data) -> tuple[Content, int | None]:
+    path = root / row["sample"]
+    file = read_file(path)
+    pixels = image_pixels(file, path)
+    to_8_bits(pixels, path, white=data.white)
+    mask = _mask_of(row, root, data, pixels.shape[:2])
+    _refuse_other_shape(path, row, pixels.shape[:2], mask.shape)
+    _refuse_other_ratio(path, row, pixels.shape[:2])
+    target = (mask == 1).astype(np.uint8)
+    content = Content(
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        channels=1 if pixels.ndim == 2 else pixels.shape[2],
+        file_sha256=hashlib.sha256(file).hexdigest(),
+        pixels_sha256=_array_sha256(_gray_if_equal(pixels)),
+        mask_sha256=_array_sha256(mask),
+        positive=int(target.sum()),
+        valid=int((mask != 255).sum()),
+        objects=cv2.connectedComponents(target, connectivity=8)[0] - 1,
+    )
+    return content, int(pixels.max()) if pixels.dtype == np.uint16 else None
+
+
+def _mask_of(row: dict[str, Any], root: Path, data: Data, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if not row["mask"]:
+        return np.zeros(shape, dtype=np.uint8)
+    path = root / row["mask"]
+    return mask_pixels(read_file(path), path, data.masks)
+
+
+def _refuse_other_shape(
+    path: Path, row: dict[str, Any], image: tuple[int, ...], mask: tuple[int, ...]
+) -> None:
+    if image != mask:
+        raise DataError(
+            f"{path}: {image[1]} x {image[0]} px upright, but its mask {row['mask']} has {mask[1]} x {mask[0]}; "
+            "export both at one size and orientation"
+        )
+
+
+def _refuse_other_ratio(path: Path, row: dict[str, Any], shape: tuple[int, ...]) -> None:
+    """The file shows its box of the photo, perhaps resized and then rounded to whole pixels."""
+    if pd.isna(row["w"]):
+        return
+    (height, width), box_width, box_height = shape, int(row["w"]), int(row["h"])
+    off = [abs(height - box_height * width / box_width), abs(width - box_width * height / box_height)]
+    ratio = (width * box_height) / (height * box_width)
+    if min(off) > 1 and abs(ratio - 1) > RATIO_TOLERANCE:
+        raise DataError(
+            f"{path}: {width} x {height} px, but its box is {box_width} x {box_height}; "
+            "a file shows its whole box, perhaps resized: correct x0, y0, w, h"
+        )
+
+
+def _refuse_dark_16_bit(brightest: Sequence[int], data: Data) -> None:
+    if brightest and data.white is None and max(brightest) < DARK_16_BIT:
+        raise DataError(
+            f"data.white: the {len(brightest)} 16-bit pictures hold no value above {max(brightest)}, so they would "
+            f"be nearly black; declare the value that is white, as data.white: {_next_full(max(brightest))}"
+        )
+
+
+def _next_full(value: int) -> int:
+    """Return the largest value of the bits that `value` needs, such as 4095 for 3012."""
+    return int(2 ** max(8, value.bit_length()) - 1)
+
+
+def _refuse_without_target(samples: pd.DataFrame, data: Data) -> None:
+    if (samples["positive"] > 0).any():
+        return
+    masks = int((samples["mask"] != "").sum())
+    ignored = bool((samples["valid"] < samples["height"] * samples["width"]).any())
+    found = [str(data.masks.background)] + ([str(data.masks.ignore)] if ignored else [])
+    raise DataError(
+        f"data.masks: the target value {data.masks.target} is in none of the {masks} masks, which hold only "
+        f"{' and '.join(found)}; declare the values as stored, or add samples with a target"
+    )
+
+
+def _digest(samples: pd.DataFrame) -> str:
+    columns = samples[list(DIGESTED)].astype(object)
+    rows = sorted(json.dumps(row) for row in columns.where(columns.notna(), None).to_numpy().tolist())
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def _gray_if_equal(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels[:, :, 0] if pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all() else pixels
+
+
+def _array_sha256(array: NDArray[Any]) -> str:
+    head = f"{array.dtype.str} {array.shape} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _and_others(found: Sequence[object]) -> str:
+    return f" (and {len(found) - 1} more files like it or worse)" if len(found) > 1 else ""

@@ -1,0 +1,171 @@
+"""A split: which group is in which fold, frozen in one file that is written once and then only read."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from harness.config import Folds
+from harness.data.audit.finding import AUDIT_VERSION
+from harness.data.audit.sides import HELD_OUT, Positions, fold_of
+from harness.errors import DataError
+
+SCHEMA = 1  # of the frozen file
+
+
+@dataclass(frozen=True)
+class Split:
+    """Frozen folds of a manifest. Rows are named by position.
+
+    `folds` maps a group to its fold, or to HELD_OUT. `id` is the hash of manifest, settings, audit version and
+    folds; notes and parent tell the way there and are not in it.
+    """
+
+    id: str
+    manifest: str
+    folds: Mapping[str, int]
+    settings: Folds
+    notes: tuple[str, ...] = ()
+    parent: str | None = None
+    audit_version: str = AUDIT_VERSION
+
+    @property
+    def count(self) -> int:
+        """Return the number of folds."""
+        return self.settings.count
+
+    @property
+    def positive_floor(self) -> int:
+        """Return the fewest positive groups a fold may have."""
+        return self.settings.positive_floor
+
+    def of(self, samples: pd.DataFrame) -> Positions:
+        """Return the fold of each row (N,), by position. Raises DataError for an unknown group."""
+        return fold_of(samples["group"], self.folds)
+
+    def train(self, samples: pd.DataFrame, fold: int) -> Positions:
+        """Return the positions of the rows that train when `fold` is validated."""
+        of_row = self.of(samples)
+        return np.flatnonzero((of_row != self._checked(fold)) & (of_row != HELD_OUT))
+
+    def validation(self, samples: pd.DataFrame, fold: int) -> Positions:
+        """Return the positions of the rows of `fold`."""
+        return np.flatnonzero(self.of(samples) == self._checked(fold))
+
+    def held_out(self, samples: pd.DataFrame) -> Positions:
+        """Return the positions of the rows that no fold holds."""
+        return np.flatnonzero(self.of(samples) == HELD_OUT)
+
+    def _checked(self, fold: int) -> int:
+        if fold not in range(self.count):
+            raise DataError(f"split {self.id}: no fold {fold}; it has folds 0 to {self.count - 1}")
+        return fold
+
+
+def new_split(
+    manifest: str, settings: Folds, folds: Mapping[str, int], *, notes: list[str], parent: str | None
+) -> Split:
+    """Return the split of these folds with its id, made under the present audit version."""
+    folds = dict(sorted(folds.items()))
+    draft = Split("", manifest, folds, settings, tuple(notes), parent)
+    return Split(_identity(_document(draft)), manifest, folds, settings, tuple(notes), parent)
+
+
+def freeze(split: Split, folder: Path) -> Path:
+    """Write `<folder>/<id>.json` once and return its path; a file that holds this split is left alone.
+
+    Raises DataError where the file there was altered.
+    """
+    path = folder / f"{split.id}.json"
+    if path.exists():
+        read_split(path)
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_document(split), indent=1, ensure_ascii=False) + "\n"
+    _write_whole(path, text)
+    return path
+
+
+def read_split(path: Path) -> Split:
+    """Return a frozen split. Raises DataError where it cannot be read, or is not what was written."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        claimed, actual = document["id"], _identity(document)
+        if document["schema"] != SCHEMA:
+            raise DataError(
+                f"{path}: schema {document['schema']}, this version reads {SCHEMA}; update harness"
+            )
+        if not claimed == actual == path.stem:
+            raise DataError(
+                f"{path}: holds the split {actual} and says {claimed}: it was altered after it was frozen; "
+                "restore it, or delete it and freeze again"
+            )
+        return _from_document(document)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore it, or freeze again") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise DataError(
+            f"{path}: is no frozen split ({type(error).__name__}); restore it, or freeze again"
+        ) from error
+
+
+def _document(split: Split) -> dict[str, Any]:
+    members: dict[int, list[str]] = {fold: [] for fold in (*range(split.count), HELD_OUT)}
+    for group, fold in split.folds.items():
+        members[fold].append(group)
+    held_out = members.pop(HELD_OUT)
+    return {
+        "schema": SCHEMA,
+        "id": split.id,
+        "manifest": split.manifest,
+        "audit_version": split.audit_version,
+        "settings": split.settings.model_dump(mode="json"),
+        "parent": split.parent,
+        "notes": list(split.notes),
+        "held_out": sorted(held_out),
+        "folds": [sorted(groups) for groups in members.values()],
+    }
+
+
+def _from_document(document: dict[str, Any]) -> Split:
+    folds = {group: number for number, groups in enumerate(document["folds"]) for group in groups}
+    folds |= {group: HELD_OUT for group in document["held_out"]}
+    return Split(
+        document["id"],
+        document["manifest"],
+        dict(sorted(folds.items())),
+        Folds.model_validate(document["settings"]),
+        tuple(document["notes"]),
+        document["parent"],
+        document["audit_version"],
+    )
+
+
+def _identity(document: Mapping[str, Any]) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of what decides a split."""
+    content = [document[key] for key in ("manifest", "settings", "audit_version", "held_out", "folds")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write all or nothing, to the disk: a reader never sees half a file, also after a power cut."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
+    ) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,1 @@
+"""Where fold runs are computed."""

@@ -1,0 +1,171 @@
+"""Fold runs in child processes of this machine: one a GPU, or one a core with one thread each."""
+
+import contextlib
+import json
+import os
+import selectors
+import subprocess
+import sys
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+
+import torch
+
+from harness.errors import ConfigError
+from harness.execute.task import Key, Outcome, key_of
+from harness.execute.worker import CANCELLED
+from harness.train.foldrun import FoldJob, FoldResult
+
+GRACE = 20.0  # s; a worker that does not end by itself is killed
+
+
+@dataclass
+class _Worker:
+    process: "subprocess.Popen[str]"
+    job: FoldJob | None = None
+    buffer: str = field(default="")
+
+
+class Local:
+    """Long-lived worker processes, started as jobs come; an import of torch costs seconds."""
+
+    def __init__(self, workers: int, *, threads: int, log: Path) -> None:
+        self.capacity = workers
+        self._threads, self._log = threads, log
+        self._waiting: deque[FoldJob] = deque()
+        self._workers: list[_Worker] = []
+        self._selector = selectors.DefaultSelector()
+
+    def submit(self, job: FoldJob) -> None:
+        _cancel_file(job).unlink(missing_ok=True)
+        self._waiting.append(job)
+        self._hand_out()
+
+    def wait_any(self, timeout: float) -> list[Outcome]:
+        outcomes = []
+        for key, _ in self._selector.select(timeout):
+            worker: _Worker = key.data
+            outcomes += self._read(worker, key.fileobj)  # type: ignore[arg-type]
+        self._hand_out()
+        return outcomes
+
+    def cancel(self, key: Key) -> None:
+        for job in [*self._waiting, *(w.job for w in self._workers if w.job)]:
+            if key_of(job) == key:
+                _cancel_file(job).parent.mkdir(parents=True, exist_ok=True)
+                _cancel_file(job).touch()
+
+    def close(self) -> None:
+        for worker in self._workers:
+            assert worker.process.stdin
+            assert worker.process.stdout
+            with contextlib.suppress(BrokenPipeError):
+                worker.process.stdin.close()
+            try:
+                worker.process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            worker.process.stdout.close()
+        self._workers.clear()
+        self._selector.close()
+
+    def _hand_out(self) -> None:
+        while self._waiting and (worker := self._free_worker()):
+            worker.job = self._waiting.popleft()
+            assert worker.process.stdin
+            worker.process.stdin.write(json.dumps(asdict(worker.job)) + "\n")
+            worker.process.stdin.flush()
+
+    def _free_worker(self) -> _Worker | None:
+        free = next((w for w in self._workers if w.job is None), None)
+        if free is None and len(self._workers) < self.capacity:
+            free = self._start(len(self._workers))
+            self._workers.append(free)
+        return free
+
+    def _start(self, number: int) -> _Worker:
+        environment = os.environ | {
+            name: str(self._threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        }
+        if torch.cuda.is_available():
+            devices = visible_gpus()
+            environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness.execute.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment | {"PYTHONPATH": _import_path(environment)},
+                start_new_session=True,  # Ctrl-C in a terminal is for the driver, which stops its workers in order
+            )
+        worker = _Worker(process)
+        assert process.stdout
+        os.set_blocking(process.stdout.fileno(), False)
+        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def _read(self, worker: _Worker, stream: IO[str]) -> list[Outcome]:
+        text = os.read(stream.fileno(), 1 << 20).decode()
+        if not text:
+            return self._lost(worker, stream)
+        *lines, worker.buffer = (worker.buffer + text).split("\n")
+        outcomes = [_outcome(json.loads(line)) for line in lines]
+        if outcomes:
+            worker.job = None
+        return outcomes
+
+    def _lost(self, worker: _Worker, stream: IO[str]) -> list[Outcome]:
+        """A worker died: its fold run failed, and another worker takes its place with the next job."""
+        self._selector.unregister(stream)
+        self._workers.remove(worker)
+        code = worker.process.wait()
+        stream.close()
+        if worker.job is None:
+            return []
+        reason = f"fold {worker.job.fold}: its process ended with {code}; see {self._log}"
+        return [Outcome(key_of(worker.job), "failed", reason=reason)]
+
+
+def local(log: Path, *, workers: int | None = None, threads: int = 1) -> Local:
+    """Return the executor; `workers` defaults to one a GPU, or one a core."""
+    if workers is not None and workers < 1:
+        raise ConfigError(f"execute.local.workers: {workers}; it takes 1 or more")
+    if threads < 1:
+        raise ConfigError(f"execute.local.threads: {threads}; it takes 1 or more")
+    default = len(visible_gpus()) if torch.cuda.is_available() else usable_cores()
+    return Local(workers or default, threads=threads, log=log)
+
+
+def usable_cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
+
+
+def _cancel_file(job: FoldJob) -> Path:
+    return Path(f"{job.folder}{CANCELLED}")
+
+
+def _outcome(message: dict[str, object]) -> Outcome:
+    result = message.pop("result")
+    trial, fold = message.pop("key")  # type: ignore[misc]
+    return Outcome((trial, fold), **message, result=FoldResult(**result) if result else None)  # type: ignore[arg-type]
+
+
+def _import_path(environment: dict[str, str]) -> str:
+    """Let workers import the very package this process runs, installed or not."""
+    here = str(Path(__file__).parents[2])
+    return os.pathsep.join([here, *filter(None, [environment.get("PYTHONPATH")])])

@@ -1,0 +1,233 @@
+"""Everything before the first trial: settings built once, data read, split, audited and cached. A leak stops it."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.choices import choose
+from harness.config import Study
+from harness.data.audit.report import Report, audit
+from harness.data.augment import build_augmentation
+from harness.data.cache import Cache, build_cache
+from harness.data.folds import make_split
+from harness.data.index import index_samples
+from harness.data.manifest import drop_rare_classes, read_manifest
+from harness.data.sampler import build_order
+from harness.data.split import Split, freeze, read_split
+from harness.errors import ConfigError
+from harness.execute.executors import build_executor
+from harness.model.losses import LOSSES
+from harness.model.networks import build_network
+from harness.ranges import corners
+from harness.search.ledger import find_ledger, read_ledger
+from harness.search.pruner import build_pruner
+from harness.search.slots import baseline_params
+from harness.train.checkpoint import write_synced
+
+PACKAGES = (
+    "torch",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "opencv-python-headless",
+    "optuna",
+    "mlflow",
+)
+LIKELY_COVERAGE = 0.01  # for building losses before the data are read
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study with its samples, split and leakage report; nothing is written yet."""
+
+    study: Study
+    samples: pd.DataFrame
+    root: Path
+    manifest: str
+    split: Split
+    report: Report
+    rare: dict[str, int]  # class to its number of source images, where that is below data.rare_below
+
+    @property
+    def identity(self) -> str:
+        return self.study.identity(self.split.id)
+
+    @property
+    def key(self) -> str:
+        """Name of the study's work folder and of its runs."""
+        return f"{self.study.name}-{self.identity[:8]}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """What fold runs read, written once."""
+
+    work: Path
+    samples: Path
+    split: Path
+    cache: Cache
+
+
+def build_every_choice(study: Study) -> None:
+    """Build the study's own settings, its baselines and both ends of its search space. Raises ConfigError."""
+    build_pruner(study.search.pruner)
+    build_executor(study.execute, log=Path("worker.log")).close()
+    build_network(study.network)
+    seen: set[str] = set()
+    for where, one in _variants(study):
+        try:
+            _build(one, seen)
+        except ConfigError as error:
+            raise ConfigError(f"{where}{error}") from None
+
+
+def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
+    """Read, verify and split the data of a study; paths in the study file are relative to `base`.
+
+    Raises DataError for data that cannot be used; leaks are in the report and refused by the caller.
+    """
+    index = index_samples(study.data.dataset, base=base, cache=caches)
+    manifest = read_manifest(index, study.data)
+    samples, rare = drop_rare_classes(
+        manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
+    )
+    split = _split(study, samples, manifest.digest, home)
+    report = audit(samples, split, manifest=manifest.digest)
+    return Prepared(study, samples, index.root, manifest.digest, split, report, rare)
+
+
+def write_files(prepared: Prepared, *, home: Path, caches: Path) -> Files:
+    """Freeze the split, write the sample table and the leakage report, build the cache."""
+    work = home / "work" / prepared.key
+    write_report(prepared.report, work / "leakage")
+    split = freeze(prepared.split, home / "folds")
+    samples = work / "samples.parquet"
+    write_synced(samples, prepared.samples.to_parquet())
+    cache = build_cache(prepared.samples, prepared.root, prepared.study.data, caches)
+    return Files(work, samples, split, cache)
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write the leakage report as JSON and HTML; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_synced(folder / "leakage_report.json", report.to_json().encode())
+    write_synced(folder / "leakage_report.html", report.to_html().encode())
+    return folder / "leakage_report.html"
+
+
+def facts(prepared: Prepared) -> dict[str, Any]:
+    """Return what is said of a study wherever its results are shown."""
+    samples, study = prepared.samples, prepared.study
+    positive = samples.loc[samples["positive"] > 0, "group"].nunique()
+    return {
+        "name": study.name,
+        "key": prepared.key,
+        "identity": prepared.identity,
+        "description": study.description,
+        "profile": study.profile,
+        "seed": study.seed,
+        "samples": len(samples),
+        "groups": int(samples["group"].nunique()),
+        "positive_groups": int(positive),
+        "rare_classes": prepared.rare,
+        "data": prepared.manifest,
+        "split": prepared.split.id,
+        "split_note": "; ".join(prepared.split.notes),
+        "leakage": prepared.report.verdict,
+        "leakage_sha256": prepared.report.digest,
+        "code": code_digest(),
+        "commit": git_commit(),
+        "versions": {package: version(package) for package in PACKAGES},
+        "settings": study.model_dump(mode="json"),
+    }
+
+
+def run_tags(prepared: Prepared) -> dict[str, str]:
+    """Return the tags that every run of a study carries in MLflow."""
+    known = facts(prepared)
+    names = ("identity", "profile", "seed", "data", "split", "leakage", "leakage_sha256", "code")
+    tags = {f"harness.{name}": str(known[name]) for name in names}
+    tags |= {f"version.{package}": number for package, number in known["versions"].items()}
+    return tags | ({"mlflow.source.git.commit": known["commit"]} if known["commit"] else {})
+
+
+def code_digest() -> str:
+    """Return SHA-256 over everything that decides a fold run's numbers: data, model and train, and the lock file."""
+    package = Path(__file__).parent
+    files = [p for part in ("data", "model", "train") for p in sorted((package / part).rglob("*.py"))]
+    lock = package.parent / "requirements.lock"
+    digest = hashlib.sha256()
+    for path in [*files, *([lock] if lock.is_file() else [])]:
+        digest.update(f"{path.relative_to(package.parent)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def git_commit() -> str:
+    """Return the commit of the code, marked when files differ from it; empty where there is no git."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _variants(study: Study) -> Iterator[tuple[str, Study]]:
+    yield "", study
+    for number, params in enumerate(baseline_params(study)):
+        yield f"search.baselines[{number}]: ", study.with_params(params)
+    for params in corners(study.dimensions()):
+        yield "search: ", study.with_params(params)
+
+
+def _build(study: Study, seen: set[str]) -> None:
+    builders = {
+        "network": lambda: build_network(study.network, pretrained=False),
+        "loss": lambda: choose(LOSSES, "loss", study.loss.name, study.loss.settings)(LIKELY_COVERAGE),
+        "augment": lambda: build_augmentation(study.augment),
+        "train": lambda: build_order(study.train.sampler),
+    }
+    for part, build in builders.items():
+        text = f"{part} {json.dumps(getattr(study, part).model_dump(mode='json'), sort_keys=True)}"
+        if text not in seen:
+            build()
+            seen.add(text)
+
+
+def _split(study: Study, samples: pd.DataFrame, manifest: str, home: Path) -> Split:
+    """Return the split this study had last time if the data are the same, else a new one, a child where it can be."""
+    previous = _previous_split(study, home)
+    if (
+        previous is not None
+        and previous.manifest == manifest
+        and set(previous.folds) == set(samples["group"])
+    ):
+        return previous
+    return make_split(samples, study.folds, manifest=manifest, seed=study.seed, parent=previous)
+
+
+def _previous_split(study: Study, home: Path) -> Split | None:
+    """Return the split of the last run of the study of this name, if its seed and fold settings were these."""
+    try:
+        known, _, _ = read_ledger(find_ledger(home / "work", study.name))
+    except ConfigError:
+        return None
+    path = home / "folds" / f"{known['split']}.json"
+    if known["seed"] != study.seed or not path.is_file():
+        return None
+    split = read_split(path)
+    return split if split.settings == study.folds else None

@@ -1,0 +1,83 @@
+"""A study's results for reading: a few small files that reports are made from, without MLflow or Optuna."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import ConfigError
+from harness.execute.task import Outcome
+from harness.search.trial import TrialPlan, TrialResult
+from harness.train.checkpoint import write_synced
+
+STUDY, TRIALS, BASELINES = "study.json", "trials.parquet", "baselines.parquet"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger's folder; also a Recorder that keeps it up to date."""
+
+    folder: Path
+    results: dict[int, TrialResult]
+
+    def open_study(self, facts: Mapping[str, Any], baselines: pd.DataFrame) -> None:
+        """Write what is known before the first trial; `baselines` holds IoU by fold (rows)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_synced(self.folder / BASELINES, baselines.to_parquet())
+        write_synced(self.folder / STUDY, json.dumps(facts, indent=1).encode())
+        self._write_trials()
+
+    def open_trial(self, plan: TrialPlan) -> None:
+        pass
+
+    def open_fold(self, trial: int, fold: int) -> None:
+        pass
+
+    def log_epochs(self, trial: int, fold: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+        pass
+
+    def close_fold(self, outcome: Outcome) -> None:
+        pass
+
+    def close_trial(self, result: TrialResult) -> None:
+        if result.state != "interrupted":
+            self.results[result.plan.number] = result
+            self._write_trials()
+
+    def _write_trials(self) -> None:
+        rows = [_row(self.results[number]) for number in sorted(self.results)]
+        write_synced(
+            self.folder / TRIALS, pd.DataFrame(rows, columns=None if rows else ["trial"]).to_parquet()
+        )
+
+
+def find_ledger(work: Path, name: str) -> Path:
+    """Return the ledger of the study of this name that ran last. Raises ConfigError when none did."""
+    studies = [p for p in work.glob(f"*/ledger/{STUDY}") if json.loads(p.read_bytes())["name"] == name]
+    if not studies:
+        raise ConfigError(
+            f"{work}: no results of study {name!r}; `python -m harness.study run {name}` makes them"
+        )
+    return max(studies, key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """Return the study's facts, its trials (one row each) and the baselines' IoU by fold."""
+    facts: dict[str, Any] = json.loads((folder / STUDY).read_bytes())
+    return facts, pd.read_parquet(folder / TRIALS), pd.read_parquet(folder / BASELINES)
+
+
+def _row(result: TrialResult) -> dict[str, Any]:
+    return {
+        "trial": result.plan.number,
+        "state": result.state,
+        "kind": "baseline" if result.plan.baseline else "searched",
+        "loss": result.plan.study.loss.name,
+        "params": json.dumps(dict(result.plan.params), sort_keys=True),
+        "reason": result.reason,
+        "seconds": sum(fold.seconds for fold in result.folds),
+        **result.metrics(),
+    }

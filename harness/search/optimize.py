@@ -1,0 +1,156 @@
+"""The driver of a search: keeps the executor busy with folds, judges trials in order, tells the recorder."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.errors import Interrupted, LeakageError, TrainingError
+from harness.execute.task import Executor, Key, Outcome
+from harness.search.slots import Slot, Slots
+from harness.search.trial import Recorder, State, TrialPlan, TrialResult
+from harness.train.foldrun import FoldJob, FoldResult
+from harness.train.outbox import OutboxReader
+
+POLL = 0.5  # s between looks at outboxes and at the wish to stop
+PATIENCE = 25.0  # s that fold runs have to stop
+FAILURES_IN_A_ROW = 5
+
+JobMaker = Callable[[TrialPlan, int], FoldJob]
+
+
+@dataclass
+class _Running:
+    """A trial in progress and what its folds said so far."""
+
+    slot: Slot
+    unsubmitted: list[int]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    judged: list[FoldResult] = field(default_factory=list)
+
+
+@dataclass
+class Search:
+    """Carries a study's trials through their folds until the budget is used up."""
+
+    slots: Slots
+    make_job: JobMaker
+    folds: int
+    trials: int
+    window: int
+    executor: Executor
+    recorder: Recorder
+    results: dict[int, TrialResult] = field(default_factory=dict)
+    _running: dict[int, _Running] = field(default_factory=dict)
+    _outboxes: dict[Key, OutboxReader] = field(default_factory=dict)
+
+    def run(self, should_stop: Callable[[], bool]) -> list[TrialResult]:
+        """Return all results, finishing first what an earlier driver began.
+
+        Raises Interrupted when `should_stop` says so (everything committed is kept), LeakageError when a loader
+        delivered what it must not, TrainingError after five failed trials in a row.
+        """
+        self.results = self.slots.results()
+        while len(self.results) < self.trials:
+            if should_stop():
+                self._stop()
+                raise Interrupted(f"stopped with {len(self.results)} of {self.trials} trials done")
+            self._submit()
+            self._take(self.executor.wait_any(POLL))
+        return [self.results[number] for number in sorted(self.results)]
+
+    def _submit(self) -> None:
+        """Give the executor folds, lowest trial first, and open the next trial when those are all given."""
+        while len(self._outboxes) < self.executor.capacity:
+            running = next((r for _, r in sorted(self._running.items()) if r.unsubmitted), None)
+            if running is None:
+                running = self._open_next()
+            if running is None:
+                return
+            plan, fold = running.slot.plan, running.unsubmitted.pop(0)
+            job = self.make_job(plan, fold)
+            self.recorder.open_fold(plan.number, fold)
+            self._outboxes[plan.number, fold] = OutboxReader(job.working, job.final)
+            self.executor.submit(job)
+
+    def _open_next(self) -> _Running | None:
+        """Open the first slot that is neither done nor running, if its window is finished."""
+        number = next(n for n in range(self.trials + 1) if n not in self.results and n not in self._running)
+        needed = range(number - self.window + 1)
+        if number >= self.trials or any(n not in self.results for n in needed):
+            return None
+        slot = self.slots.ask(number)
+        self.recorder.open_trial(slot.plan)
+        self._running[number] = _Running(slot, list(range(self.folds)))
+        return self._running[number]
+
+    def _take(self, outcomes: list[Outcome]) -> None:
+        self._relay_epochs()
+        for outcome in outcomes:
+            del self._outboxes[outcome.key]
+            self.recorder.close_fold(outcome)
+            if outcome.status == "leak":
+                self._stop()
+                raise LeakageError(outcome.reason)
+            trial, fold = outcome.key
+            if trial in self._running:
+                self._running[trial].outcomes[fold] = outcome
+                self._judge(self._running[trial])
+
+    def _relay_epochs(self) -> None:
+        for (trial, fold), outbox in self._outboxes.items():
+            if epochs := outbox.new():
+                self.recorder.log_epochs(trial, fold, epochs)
+
+    def _judge(self, running: _Running) -> None:
+        """Look at a trial's folds in their order, so that the verdict does not depend on which ended first."""
+        while (outcome := running.outcomes.get(len(running.judged))) is not None:
+            if outcome.result is None:
+                state: State = "pruned" if outcome.status == "collapsed" else "failed"
+                return self._finish(running, state, outcome.reason)
+            running.judged.append(outcome.result)
+            mean = statistics.fmean(f.iou for f in running.judged)
+            prune = running.slot.should_prune(mean, len(running.judged) - 1)
+            if len(running.judged) == self.folds:
+                return self._finish(running, "complete")
+            if prune:
+                reason = f"mean IoU {mean:.4f} over {len(running.judged)} folds is below the median of earlier trials"
+                return self._finish(running, "pruned", reason)
+        return None
+
+    def _finish(self, running: _Running, state: State, reason: str = "") -> None:
+        plan = running.slot.plan
+        result = TrialResult(plan, state, tuple(running.judged), reason)
+        del self._running[plan.number]
+        for trial, fold in self._outboxes:
+            if trial == plan.number:
+                self.executor.cancel((trial, fold))
+        self.recorder.close_trial(result)
+        self.slots.tell(running.slot, result)
+        self.results[plan.number] = result
+        self._refuse_failing_study()
+
+    def _refuse_failing_study(self) -> None:
+        last = [self.results[n] for n in sorted(self.results)][-FAILURES_IN_A_ROW:]
+        if len(last) == FAILURES_IN_A_ROW and all(result.state == "failed" for result in last):
+            self._stop()
+            raise TrainingError(
+                f"trials {last[0].plan.number} to {last[-1].plan.number} failed one after another; "
+                f"the last one: {last[-1].reason}"
+            )
+
+    def _stop(self) -> None:
+        """Cancel what runs, wait for it, and leave every run marked as interrupted."""
+        for key in self._outboxes:
+            self.executor.cancel(key)
+        until = time.monotonic() + PATIENCE
+        while self._outboxes and time.monotonic() < until:
+            outcomes = self.executor.wait_any(POLL)
+            self._relay_epochs()
+            for outcome in outcomes:
+                del self._outboxes[outcome.key]
+                self.recorder.close_fold(outcome)
+        for key in self._outboxes:
+            self.recorder.close_fold(Outcome(key, "interrupted", reason="did not stop in time"))
+        for running in self._running.values():
+            self.recorder.close_trial(TrialResult(running.slot.plan, "interrupted", tuple(running.judged)))

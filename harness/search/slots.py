@@ -1,0 +1,152 @@
+"""Trials as numbered slots in Optuna's database; what a trial is asked from does not depend on who finished first."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from harness.config import Study
+from harness.errors import ConfigError
+from harness.ranges import Value
+from harness.search.pruner import build_pruner
+from harness.search.space import params_of, suggest
+from harness.search.trial import State, TrialPlan, TrialResult
+from harness.train.foldrun import FoldResult
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+LOCK_TIMEOUT = 60.0  # s a writer waits for SQLite; sqlite3's own 5 s are too short under load
+STATES: dict[State, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A trial in progress: its plan, Optuna's record of it, and its twin in the window it was asked from."""
+
+    plan: TrialPlan
+    stored: optuna.Trial
+    twin: optuna.Trial
+
+    def should_prune(self, mean: float, fold: int) -> bool:
+        """Report the mean over folds 0..fold and ask the pruner, which sees the same window as the sampler."""
+        for trial in (self.stored, self.twin):
+            trial.report(mean, fold)
+        return self.twin.should_prune()
+
+
+class Slots:
+    """The trials of one study, 0 to its budget; asking, telling, and reading back after a restart."""
+
+    def __init__(self, study: Study, identity: str, url: str) -> None:
+        self._study = study
+        self._space = study.dimensions()
+        self._baselines = baseline_params(study)
+        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        self._stored = optuna.create_study(
+            storage=storage,
+            study_name=f"{study.name}-{identity[:8]}",
+            sampler=optuna.samplers.RandomSampler(seed=0),  # never draws: parameters are enqueued
+            direction="maximize",
+            load_if_exists=True,
+        )
+
+    def results(self) -> dict[int, TrialResult]:
+        """Return the finished trials by number."""
+        finished = {t.number: t for t in self._stored.get_trials(deepcopy=False) if t.state.is_finished()}
+        return {number: self._result(trial) for number, trial in sorted(finished.items())}
+
+    def ask(self, number: int) -> Slot:
+        """Open slot `number`, or open it again after a restart. Trials 0 to number - window must be finished.
+
+        Raises ConfigError when it was opened with other parameters, which means that the code of the search changed.
+        """
+        twin = self._window(number).ask()
+        params = suggest(twin, self._space)
+        stored = self._running(number) or self._create(number, params)
+        found = suggest(stored, self._space)
+        if found != params:
+            raise ConfigError(
+                f"trial {number}: was begun with {found} and is now asked as {params}; "
+                "the search changed since: give the study a new name to start afresh"
+            )
+        plan = TrialPlan(number, params, self._study.with_params(params), number < len(self._baselines))
+        return Slot(plan, stored, twin)
+
+    def tell(self, slot: Slot, result: TrialResult) -> None:
+        """Store how a trial ended; a failed one has no value."""
+        slot.stored.set_user_attr("reason", result.reason)
+        slot.stored.set_user_attr("folds", [asdict(fold) for fold in result.folds])
+        self._stored.tell(slot.stored, result.iou_mean, STATES[result.state])
+
+    def _window(self, number: int) -> optuna.Study:
+        """Return an in-memory study of exactly the trials 0 to number - window, its sampler seeded by the number."""
+        search = self._study.search
+        seed = int(np.random.SeedSequence([self._study.seed, number]).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, group
+            sampler = optuna.samplers.TPESampler(
+                seed=seed, multivariate=True, group=True, n_startup_trials=search.startup
+            )
+        window = optuna.create_study(
+            direction="maximize", sampler=sampler, pruner=build_pruner(search.pruner)
+        )
+        seen = [t for t in self._stored.get_trials() if t.number <= number - search.window]
+        window.add_trials(sorted(seen, key=lambda t: t.number))
+        if number < len(self._baselines):
+            window.enqueue_trial(dict(self._baselines[number]))
+        return window
+
+    def _running(self, number: int) -> optuna.Trial | None:
+        for trial in self._stored.get_trials(deepcopy=False):
+            if trial.number == number and trial.state == TrialState.RUNNING:
+                return optuna.Trial(self._stored, trial._trial_id)
+        return None
+
+    def _create(self, number: int, params: Mapping[str, Value]) -> optuna.Trial:
+        waiting = [t for t in self._stored.get_trials(deepcopy=False) if t.state == TrialState.WAITING]
+        if not waiting:  # else a driver stopped between these two lines
+            self._stored.enqueue_trial(dict(params))
+        trial = self._stored.ask()
+        assert trial.number == number, (trial.number, number)
+        return trial
+
+    def _result(self, trial: FrozenTrial) -> TrialResult:
+        states = {stored: state for state, stored in STATES.items()}
+        params = dict(trial.params)
+        plan = TrialPlan(
+            trial.number, params, self._study.with_params(params), trial.number < len(self._baselines)
+        )
+        folds = [FoldResult(**fold) for fold in trial.user_attrs.get("folds", [])]
+        return TrialResult(plan, states[trial.state], folds, trial.user_attrs.get("reason", ""))
+
+
+def baseline_params(study: Study) -> list[dict[str, Value]]:
+    """Return the parameters of the baselines, which are the first trials. Raises ConfigError if out of the space."""
+    found = []
+    for number, baseline in enumerate(study.search.baselines):
+        try:
+            found.append(params_of(study.with_settings(baseline)))
+        except ConfigError as error:
+            raise ConfigError(f"search.baselines[{number}].{error}") from None
+    return found
+
+
+def optuna_url(home: Path) -> str:
+    """Return the database of HARNESS_OPTUNA_URL, else the one under `home`."""
+    return os.environ.get("HARNESS_OPTUNA_URL") or f"sqlite:///{home.resolve() / 'optuna.db'}"
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": LOCK_TIMEOUT}}
+    return {"pool_pre_ping": True}

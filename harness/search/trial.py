@@ -1,0 +1,131 @@
+"""One trial: a configuration through all its folds, and the Recorder that is told about it."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from harness.config import Study
+from harness.evaluate.scores import scores_beside
+from harness.execute.task import Outcome
+from harness.ranges import Value
+from harness.train.foldrun import FoldResult
+
+State = Literal["complete", "pruned", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """A numbered slot with its parameters; `study` has them in place."""
+
+    number: int
+    params: Mapping[str, Value]
+    study: Study
+    baseline: bool
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended. Only a complete one, with all its folds, has a score."""
+
+    plan: TrialPlan
+    state: State
+    folds: Sequence[FoldResult]
+    reason: str = ""
+
+    @property
+    def iou_mean(self) -> float | None:
+        """Mean over the folds."""
+        return statistics.fmean(f.iou for f in self.folds) if self.state == "complete" else None
+
+    @property
+    def iou_std(self) -> float | None:
+        """Standard deviation over the folds, ddof = 1."""
+        return statistics.stdev([f.iou for f in self.folds]) if self.state == "complete" else None
+
+    @property
+    def best_epoch_gain(self) -> float | None:
+        """How much the epochs that looked best would have added to the mean: a warning above .02."""
+        if self.state != "complete":
+            return None
+        return statistics.fmean(f.best_iou - f.iou for f in self.folds)
+
+    def metrics(self) -> dict[str, float]:
+        """Return every number of this trial by its name: each fold's IoU; with all folds, also the scores beside."""
+        metrics = {f"iou_fold_{fold.fold}": fold.iou for fold in self.folds}
+        if self.iou_mean is None or self.iou_std is None or self.best_epoch_gain is None:
+            return metrics
+        metrics |= {
+            "iou_mean": self.iou_mean,
+            "iou_std": self.iou_std,
+            "best_epoch_gain": self.best_epoch_gain,
+        }
+        beside = [scores_beside(fold.out_of_fold) for fold in self.folds]
+        for name in sorted(set.intersection(*(set(scores) for scores in beside))):
+            metrics[name] = statistics.fmean(scores[name] for scores in beside)
+        return metrics
+
+
+class Recorder(Protocol):
+    """What the search tells while it runs; each call may come again after a restart."""
+
+    def open_trial(self, plan: TrialPlan) -> None: ...
+
+    def open_fold(self, trial: int, fold: int) -> None: ...
+
+    def log_epochs(self, trial: int, fold: int, epochs: Sequence[Mapping[str, Any]]) -> None: ...
+
+    def close_fold(self, outcome: Outcome) -> None: ...
+
+    def close_trial(self, result: TrialResult) -> None: ...
+
+
+@dataclass
+class MemoryRecorder:
+    """Keeps every call in order; for tests and for trying things out."""
+
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    results: dict[int, TrialResult] = field(default_factory=dict)
+
+    def open_trial(self, plan: TrialPlan) -> None:
+        self.calls.append(("open_trial", plan.number))
+
+    def open_fold(self, trial: int, fold: int) -> None:
+        self.calls.append(("open_fold", (trial, fold)))
+
+    def log_epochs(self, trial: int, fold: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+        self.calls += [("epoch", (trial, fold, epoch["number"])) for epoch in epochs]
+
+    def close_fold(self, outcome: Outcome) -> None:
+        self.calls.append((outcome.status, outcome.key))
+
+    def close_trial(self, result: TrialResult) -> None:
+        self.calls.append((result.state, result.plan.number))
+        self.results[result.plan.number] = result
+
+
+@dataclass
+class Together:
+    """Tells several recorders, in order."""
+
+    recorders: Sequence[Recorder]
+
+    def open_trial(self, plan: TrialPlan) -> None:
+        for recorder in self.recorders:
+            recorder.open_trial(plan)
+
+    def open_fold(self, trial: int, fold: int) -> None:
+        for recorder in self.recorders:
+            recorder.open_fold(trial, fold)
+
+    def log_epochs(self, trial: int, fold: int, epochs: Sequence[Mapping[str, Any]]) -> None:
+        for recorder in self.recorders:
+            recorder.log_epochs(trial, fold, epochs)
+
+    def close_fold(self, outcome: Outcome) -> None:
+        for recorder in self.recorders:
+            recorder.close_fold(outcome)
+
+    def close_trial(self, result: TrialResult) -> None:
+        for recorder in self.recorders:
+            recorder.close_trial(result)

@@ -1,0 +1,309 @@
+"""The story of a study, and the command line: run, check, report, promote, ui. Imported by nobody."""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from harness.config import Study
+from harness.data.audit.report import refuse_leaks
+from harness.errors import HarnessError, Interrupted
+from harness.execute.executors import build_executor
+from harness.model.classical import baseline_scores
+from harness.prepare import (
+    Files,
+    Prepared,
+    build_every_choice,
+    facts,
+    prepare,
+    run_tags,
+    write_files,
+    write_report,
+)
+from harness.progress import Progress
+from harness.promote import promote_best
+from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, study_metrics, warnings
+from harness.search.ledger import Ledger, find_ledger
+from harness.search.lock import only_driver
+from harness.search.optimize import Search
+from harness.search.slots import Slots, optuna_url
+from harness.search.trial import Recorder, Together, TrialPlan
+from harness.studyfile import find_study, read_study
+from harness.tracking.recorder import MlflowRecorder, StudyFacts
+from harness.tracking.store import PORT, links, open_store, serve, ui_command
+from harness.train.checkpoint import write_synced
+from harness.train.foldrun import FoldJob
+
+CACHES = Path(".cache")
+console = Console(stderr=True)
+
+
+def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
+    """Run a study from its file to its leaderboard; run again, it goes on where it stopped."""
+    should_stop = on_stop_signals()
+    study, base = load(name)
+    if trials is not None:
+        study = study.with_settings({"search.trials": trials})
+    build_every_choice(study)
+    prepared = prepare(study, base=base, home=home, caches=CACHES)
+    refuse_leaks(prepared.report)
+    with only_driver(home / "work" / prepared.key):
+        board = search(prepared, home, should_stop)
+    summarize(board, name, home)
+    return board.as_dict()
+
+
+def search(prepared: Prepared, home: Path, should_stop: Callable[[], bool]) -> Leaderboard:
+    """Write what fold runs read, open the records, and carry the trials through their folds."""
+    study = prepared.study
+    files = write_files(prepared, home=home, caches=CACHES)
+    baselines = baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
+    slots = Slots(study, prepared.identity, optuna_url(home))
+    ledger = Ledger(files.work / "ledger", slots.results())
+    ledger.open_study(facts(prepared), baselines)
+    recorder = open_recorder(prepared, files, home)
+    try:
+        carry_out(study, files, slots, [recorder, ledger], should_stop)
+    except HarnessError as error:
+        state = "interrupted" if isinstance(error, Interrupted) else "failed"
+        recorder.close_study(state, as_markdown(read_leaderboard(ledger.folder)), {})
+        raise
+    board = read_leaderboard(ledger.folder)
+    write_synced(ledger.folder / "report.md", as_markdown(board).encode())
+    recorder.close_study("complete", as_markdown(board), study_metrics(board))
+    return board
+
+
+def carry_out(
+    study: Study, files: Files, slots: Slots, recorders: Sequence[Recorder], should_stop: Callable[[], bool]
+) -> None:
+    """Run the search with its progress shown."""
+    executor = build_executor(study.execute, log=files.work / "workers.log")
+
+    def make_job(plan: TrialPlan, fold: int) -> FoldJob:
+        return FoldJob(
+            trial=plan.number,
+            fold=fold,
+            study=plan.study.model_dump(mode="json"),
+            samples=str(files.samples),
+            split=str(files.split),
+            cache=str(files.cache.folder),
+            folder=str(files.work / str(plan.number) / str(fold)),
+        )
+
+    progress = Progress(console, study.search.trials, study.folds.count, len(slots.results()))
+    try:
+        with progress:
+            Search(
+                slots,
+                make_job,
+                folds=study.folds.count,
+                trials=study.search.trials,
+                window=study.search.window,
+                executor=executor,
+                recorder=Together([*recorders, progress]),
+            ).run(should_stop)
+    finally:
+        executor.close()
+
+
+def open_recorder(prepared: Prepared, files: Files, home: Path) -> MlflowRecorder:
+    """Open the study's run in MLflow and attach the leakage report, the split and the settings."""
+    store = open_store(home)
+    client = store.client()
+    study = prepared.study
+    study_facts = StudyFacts(
+        key=prepared.key,
+        settings=study.model_dump(mode="json"),
+        tags=run_tags(prepared),
+        data_name=study.data.dataset.name,
+        data_digest=prepared.manifest,
+        data_source=str(prepared.root),
+    )
+    recorder = MlflowRecorder(client, store.experiment(client, study.name), study_facts)
+    recorder.open_study(
+        {
+            "leakage": files.work / "leakage",
+            "split": files.split,
+            "study": files.work / "ledger" / "study.json",
+        }
+    )
+    return recorder
+
+
+def check(name: str, home: Path) -> dict[str, Any]:
+    """Audit data and folds and write the leakage report, also of a study that may not run."""
+    study, base = load(name)
+    build_every_choice(study)
+    prepared = prepare(study, base=base, home=home, caches=CACHES)
+    page = write_report(prepared.report, home / "audit" / study.name)
+    console.print(f"leakage check: [bold]{prepared.report.verdict}[/], see {page}", highlight=False)
+    for finding in prepared.report.findings:
+        console.print(
+            f"  {finding.id:4} {finding.status:12} {finding.summary}", highlight=False, markup=False
+        )
+    for group, count in prepared.rare.items():
+        console.print(
+            f"  class {group}: {count} source images, below {study.data.rare_below}", highlight=False
+        )
+    refuse_leaks(prepared.report)
+    return facts(prepared) | {"report": str(page)}
+
+
+def report(name: str, home: Path) -> dict[str, Any]:
+    """Print the leaderboard of a study's last run and write it as a page."""
+    ledger = find_ledger(home / "work", load(name)[0].name)
+    board = read_leaderboard(ledger)
+    page = ledger / "report.md"
+    write_synced(page, as_markdown(board).encode())
+    show(board)
+    console.print(f"written to {page}", highlight=False)
+    return board.as_dict()
+
+
+def promote(name: str, home: Path) -> dict[str, Any]:
+    """Let the alias `champion` mean the best complete trial of a study's last run."""
+    study, _ = load(name)
+    ledger = find_ledger(home / "work", study.name)
+    board = read_leaderboard(ledger)
+    store = open_store(home)
+    best = None if board.best is None else board.best.to_dict()
+    done = promote_best(store.client(), board.facts, best, ledger.parent)
+    console.print(
+        f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
+        f"{f' (before: version {done.previous})' if done.previous else ''}\n"
+        f"load it:  MLFLOW_TRACKING_URI={store.uri} python -c "
+        f"'import mlflow; model = mlflow.pyfunc.load_model(\"{done.uri}\")'",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return asdict(done) | {"uri": done.uri, "tracking_uri": store.uri}
+
+
+def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
+    """Serve MLflow's own pages on this machine, with links that open the trials sorted by IoU."""
+    store = open_store(home)
+    address = f"http://127.0.0.1:{port}"
+    wanted = load(name)[0].name if name else None
+    with serve(store, port) as server:
+        console.print(f"MLflow on {address} (Ctrl-C ends it)", highlight=False)
+        for experiment, number in store.experiments(wanted).items():
+            for what, link in links(number, address=address).items():
+                console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
+        wait_for(server)
+    return {"address": address}
+
+
+def wait_for(server: "subprocess.Popen[bytes]") -> None:
+    """Wait until the server ends or Ctrl-C is pressed."""
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        console.print("stopped", highlight=False)
+
+
+def load(name: str) -> tuple[Study, Path]:
+    """Return the study of this name with its profile, and the folder its paths are relative to."""
+    path = find_study(name)
+    return read_study(path, cuda=torch.cuda.is_available()), path.parent.resolve()
+
+
+def summarize(board: Leaderboard, name: str, home: Path) -> None:
+    """Show the leaderboard and the command of each next step."""
+    show(board)
+    again = f"{sys.executable} -m harness.study"
+    place = "" if home == Path("mlruns") else f" --home {home}"
+    store = open_store(home)
+    experiment = store.experiments(board.facts["name"])[board.facts["name"]]
+    lines = {
+        "see it in MLflow": ui_command(name, home),
+        "then open": links(experiment)["trials as a list"],
+        "as charts": links(experiment)["trials as charts"],
+        "promote the best": f"{again} promote {name}{place}",
+        "more trials": f"{again} run {name} --trials {2 * len(board.trials)}{place}",
+        "this table again": f"{again} report {name}{place}",
+    }
+    for what, command in lines.items():
+        console.print(f"{what:>18}:  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show(board: Leaderboard) -> None:
+    """Print the leaderboard with what must be known beside it."""
+    if board.facts["description"]:
+        console.print(board.facts["description"], highlight=False, markup=False)
+    console.print(as_table(board))
+    for warning in warnings(board):
+        console.print(f"- {warning}", highlight=False, markup=False)
+
+
+def on_stop_signals() -> Callable[[], bool]:
+    """Return a function that tells whether Ctrl-C or SIGTERM came; a second one ends the process at once."""
+    stopped = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal stopped
+        if stopped:
+            raise KeyboardInterrupt
+        stopped = True
+        console.print("stopping: fold runs end at their next step (once more: at once)", highlight=False)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    return lambda: stopped
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
+    verbs = whole.add_subparsers(dest="verb", required=True)
+    for verb in (run, check, report, promote, ui):
+        text = (verb.__doc__ or "").splitlines()[0]
+        one = verbs.add_parser(verb.__name__, help=text, description=text)
+        one.set_defaults(action=verb)
+        one.add_argument(
+            "name", metavar="NAME", nargs="?" if verb is ui else None, help="studies/NAME.yaml, or a path"
+        )
+        one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
+        one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+        if verb is run:
+            one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
+        if verb is ui:
+            one.add_argument("--port", type=int, default=PORT)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run the verb, turn an error of the user's into one line and its exit code."""
+    asked = vars(parser().parse_args(arguments))
+    action, as_json = asked.pop("action"), asked.pop("json")
+    asked.pop("verb")
+    try:
+        result = action(**asked)
+    except HarnessError as error:
+        console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        if isinstance(error, Interrupted):
+            console.print("the same command goes on from here", highlight=False)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.print("stopped at once; the same command goes on from what is committed", highlight=False)
+        return Interrupted.exit_code
+    if as_json:
+        print(json.dumps(result))
+    return 0
+
+
+def cli() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    cli()

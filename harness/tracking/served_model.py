@@ -1,0 +1,249 @@
+"""The promoted model as MLflow loads it: pictures in, masks out, by the mean probability of the fold models.
+
+MLflow copies this one file beside the weights, so it imports public packages only and nothing of the harness.
+"""
+
+import base64
+import binascii
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mlflow
+import numpy as np
+import pandas as pd
+import segmentation_models_pytorch as smp
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+SCHEMA = 1  # of the settings file
+MULTIPLE = 32  # px; encoders halve a picture five times
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+
+Pixels = NDArray[np.uint8]
+Picture = NDArray[np.uint8] | NDArray[np.uint16]  # (H, W) gray or (H, W, 3) RGB
+
+
+class Segmenter(PythonModel):
+    """Fold models of a trial. Artifacts: `settings` (JSON), `weights_0`, `weights_1`, ... (safetensors)."""
+
+    settings: dict[str, Any]
+    networks: list[nn.Module]
+    device: torch.device
+
+    def load_context(self, context: Any) -> None:
+        """Build every fold model and load its weights, on the GPU where there is one."""
+        self.settings = json.loads(Path(context.artifacts["settings"]).read_text(encoding="utf-8"))
+        if self.settings.get("schema") != SCHEMA:
+            raise _refused("settings", f"schema {self.settings.get('schema')!r}", f"this file reads {SCHEMA}")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        folds = sum(name.startswith("weights_") for name in context.artifacts)
+        if not folds:
+            raise _refused("weights", "no fold model", "log at least one")
+        self.networks = [self._network(context.artifacts[f"weights_{fold}"]) for fold in range(folds)]
+
+    def _network(self, weights: str) -> nn.Module:
+        network: nn.Module = smp.create_model(**self.settings["network"] | {"encoder_weights": None})
+        network.load_state_dict(load_file(weights), strict=True)
+        return network.eval().to(self.device)
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Return one row an image: `mask`, uint8 (H, W) of 0 and 1, and `score`, its largest probability.
+
+        Column `image` holds, mixed at will and of any size: arrays, uint8 or uint16, (H, W) or (H, W, 3) RGB;
+        encoded pictures (PNG, JPEG, TIFF) as bytes or as base64 text; nested lists of whole numbers. Lists do
+        not say how deep they are: they are 8 bit, unless the settings have a `white` above 255.
+        Raises MlflowException (INVALID_PARAMETER_VALUE) for anything else, naming the image by its position.
+        """
+        cells, index = _cells(model_input)
+        masks, scores = [], []
+        for position, cell in enumerate(cells):
+            probability = self.probability(cell, f"image {position}")
+            masks.append((probability > self.settings["threshold"]).astype(np.uint8))
+            scores.append(float(probability.max()))
+        return pd.DataFrame(
+            {"mask": pd.Series(masks, index, object), "score": pd.Series(scores, index, float)}
+        )
+
+    @torch.inference_mode()
+    def probability(self, cell: Any, where: str = "image") -> NDArray[np.float32]:
+        """Return the mean probability of the fold models at every pixel of one image, (H, W)."""
+        picture = read(cell, where, self.settings["white"])
+        small = fit(to_8_bits(picture, where, self.settings["white"]), self.settings["size"])
+        height, width = small.shape[:2]
+        batch = self._normalized(pad(small))
+        total = torch.zeros(picture.shape[:2], device=self.device)
+        for network in self.networks:
+            logits = network(batch).float()[:, :, :height, :width]
+            resized = functional.interpolate(logits, picture.shape[:2], mode="bilinear", align_corners=False)
+            total += resized[0, 0].sigmoid()
+        return np.asarray((total / len(self.networks)).cpu().numpy(), np.float32)
+
+    def _normalized(self, image: Pixels) -> Tensor:
+        rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+        batch = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(self.device)
+        mean, std = (
+            torch.tensor(self.settings[k], device=self.device).view(1, 3, 1, 1) for k in ("mean", "std")
+        )
+        return (batch.float() / 255 - mean) / std
+
+
+def _cells(table: pd.DataFrame) -> tuple[list[Any], pd.Index]:
+    """Return the images and the index of their results."""
+    if not isinstance(table, pd.DataFrame) or "image" not in table:
+        came = f"columns {list(table)}" if isinstance(table, pd.DataFrame) else type(table).__name__
+        raise _refused("input", came, "send a table with a column 'image'")
+    cells = list(table["image"])
+    # MLflow puts {"image": [text, text]} into a single row
+    if len(cells) == 1 and isinstance(cells[0], list) and all(isinstance(part, str) for part in cells[0]):
+        return cells[0], pd.RangeIndex(len(cells[0]))
+    return cells, table.index
+
+
+def read(cell: Any, where: str, white: int | None) -> Picture:
+    """Return the picture that one cell holds. Raises MlflowException naming `where`."""
+    if isinstance(cell, str):
+        cell = _from_base64(cell, where)
+    if isinstance(cell, bytes | bytearray):
+        cell = _decoded(bytes(cell), where)
+    elif isinstance(cell, list | tuple):
+        cell = _from_numbers(cell, where, white)
+    if not isinstance(cell, np.ndarray):
+        raise _refused(where, type(cell).__name__, "send an array, an encoded picture or its base64 text")
+    shaped = cell.ndim == 2 or (cell.ndim == 3 and cell.shape[2] == 3)
+    if cell.dtype not in (np.uint8, np.uint16) or not shaped or not cell.size:
+        raise _refused(
+            where, f"{cell.dtype} {cell.shape}", "send uint8 or uint16 of shape (H, W) or (H, W, 3)"
+        )
+    return cell
+
+
+def _from_base64(text: str, where: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _refused(
+            where, f"text that is no base64 ({error})", "send the picture file in base64"
+        ) from None
+
+
+def _from_numbers(numbers: Any, where: str, white: int | None) -> NDArray[Any]:
+    try:
+        pixels = np.array(numbers)
+    except ValueError:  # rows of different length
+        raise _refused(where, "a list of uneven rows", "send rows of equal length") from None
+    if pixels.dtype.kind not in "iu" or not pixels.size:
+        raise _refused(where, f"a list of shape {pixels.shape}, {pixels.dtype}", "send rows of whole numbers")
+    top = 255 if white is None or white <= 255 else 65535
+    if pixels.min() < 0 or pixels.max() > top:
+        came = f"a list of numbers from {pixels.min()} to {pixels.max()}"
+        raise _refused(where, came, f"lists hold 0 to {top}; send deeper pictures as arrays or PNG")
+    return pixels.astype(np.uint8 if top == 255 else np.uint16)
+
+
+def _decoded(data: bytes, where: str) -> Picture:
+    """Return the pixels of an encoded picture at its stored depth, upright and without alpha."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _refuse_unreadable(image)
+            deep_color = image.mode in ("RGB", "RGBA") and _is_deep(image)
+            image.load()  # Pillow notices a truncated file, OpenCV returns half a picture
+            pixels = _deep_color(data) if deep_color else _pixels(image)
+            return _upright(pixels, image.getexif().get(0x0112, 1))
+    except Exception as error:  # decoders raise whatever they like on broken bytes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        came = f"{len(data)} bytes that are no readable picture ({reason})"
+        raise _refused(where, came, "send a whole PNG, JPEG or TIFF") from None
+
+
+def _refuse_unreadable(image: ImageFile) -> None:
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a phone's JPEG with a preview behind it
+        raise ValueError("several pages")
+    tags = image.tag_v2 if isinstance(image, TiffImageFile) else {}
+    if _is_deep(image) and (tags.get(262) == 0 or (tags.get(284) == 2 and tags.get(277, 1) > 1)):
+        raise ValueError("16 bits with 0 for white or in separate planes, which no decoder gets right")
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit or signed pixels")
+
+
+def _is_deep(image: ImageFile) -> bool:
+    if isinstance(image, TiffImageFile):
+        return bool(max(image.tag_v2.get(258, (1,))) > 8)  # BitsPerSample
+    return any(";16" in str(tile.args) for tile in image.tile)
+
+
+def _deep_color(data: bytes) -> Picture:
+    """Return RGB of 16 bits, which Pillow would cut to 8."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise ValueError("16-bit color of an unusual kind")
+    return pixels[:, :, 2::-1].astype(np.uint16)  # OpenCV has blue first
+
+
+def _pixels(image: ImageFile) -> Picture:
+    if image.mode.startswith("I;16"):
+        return np.array(image).astype(np.uint16)
+    image.info.pop("transparency", None)  # dropped as alpha is; Pillow warns about it
+    return np.array(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"), np.uint8)
+
+
+def _upright(pixels: Picture, orientation: int) -> Picture:
+    """Undo an EXIF orientation: 5 to 8 are transposed, then some are mirrored."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def to_8_bits(picture: Picture, where: str, white: int | None) -> Pixels:
+    """Return round(255 x / white), at most 255; `white` is by default the type's largest value."""
+    top = int(np.iinfo(picture.dtype).max)
+    white = white or top
+    if white > top:
+        raise _refused(
+            where, f"values up to {top} where white is {white}", "send the depth it was trained on"
+        )
+    shown = (2 * 255 * np.arange(top + 1) + white) // (2 * white)
+    return np.asarray(np.minimum(shown, 255).astype(np.uint8)[picture])
+
+
+def fit(image: Pixels, size: int | None) -> Pixels:
+    """Return `image` resized so that its longest side is `size` px; None keeps it."""
+    longest = max(image.shape[:2])
+    if size is None or size == longest:
+        return image
+    height, width = (max(1, round(side * size / longest)) for side in image.shape[:2])
+    way = cv2.INTER_AREA if size < longest else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=way), np.uint8)
+
+
+def pad(image: Pixels) -> Pixels:
+    """Return `image` reflected at the right and bottom up to multiples of 32 px, the edge not repeated."""
+    for axis in (0, 1):
+        edges = [(0, 0)] * image.ndim
+        edges[axis] = (0, -image.shape[axis] % MULTIPLE)
+        image = np.pad(image, edges, mode="reflect" if image.shape[axis] > 1 else "edge")
+    return image
+
+
+def _refused(where: str, came: str, what_to_do: str) -> MlflowException:
+    return MlflowException(f"{where}: {came}; {what_to_do}", error_code=INVALID_PARAMETER_VALUE)
+
+
+mlflow.models.set_model(Segmenter())

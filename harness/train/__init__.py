@@ -1,0 +1,1 @@
+"""One fold run: trained, told, committed."""

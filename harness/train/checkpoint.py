@@ -1,0 +1,78 @@
+"""Commit a fold run's results, whole or not at all: files with their hashes, made visible by one rename."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import nn
+
+from harness.errors import DataError
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write the network's parameters and buffers as safetensors, on the CPU and contiguous."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    write_synced(path, save(state))
+
+
+def commit(working: Path, final: Path) -> None:
+    """Turn the folder `working` into the committed folder `final`: manifest of hashes, then one rename.
+
+    An earlier uncommitted `final` cannot exist, since only this function makes it.
+    """
+    files = sorted(p for p in working.iterdir() if p.is_file() and p.name != MANIFEST)
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    write_synced(working / MANIFEST, json.dumps(hashes, indent=1).encode())
+    sync_folder(working)
+    working.rename(final)
+    sync_folder(final.parent)
+
+
+def is_committed(folder: Path) -> bool:
+    """Tell whether a fold run was committed here."""
+    return (folder / MANIFEST).is_file()
+
+
+def verify(folder: Path) -> None:
+    """Hold a committed folder's files to their hashes. Raises DataError naming the first one that differs."""
+    for name, wanted in json.loads((folder / MANIFEST).read_bytes()).items():
+        path = folder / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
+        if found != wanted:
+            raise DataError(
+                f"{path}: holds {found[:12]}, was committed as {wanted[:12]}; "
+                f"delete the folder {folder} and run again to train this fold anew"
+            )
+
+
+def fresh_folder(folder: Path) -> Path:
+    """Return an empty folder; what an interrupted attempt left there is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole or absent, also after a power cut."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

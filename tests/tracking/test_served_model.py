@@ -1,0 +1,351 @@
+import ast
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModelContext
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from harness.data.pictures import fit, image_pixels, read_image, to_8_bits
+from harness.model.predict import MEAN, STD, network_logits
+from harness.tracking import served_model
+from harness.tracking.served_model import Segmenter
+
+NETWORK = {
+    "arch": "unet",
+    "encoder_name": "tu-test_efficientnet.r160_in1k",
+    "in_channels": 3,
+    "classes": 1,
+    "decoder_channels": [64, 32, 16, 16, 8],
+}
+SETTINGS = {
+    "schema": 1,
+    "network": NETWORK,
+    "size": 64,
+    "white": None,
+    "mean": MEAN,
+    "std": STD,
+    "threshold": 0.5,
+}
+RNG = np.random.default_rng(3)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Weights of fold models, and models made of them."""
+
+    path: Path
+
+    def weights(self, fold: int) -> Path:
+        return self.path / f"{fold}.safetensors"
+
+    def model(self, *, folds: tuple[int, ...] = (0, 1), **changes: object) -> Segmenter:
+        settings = self.path / "model.json"
+        settings.write_text(json.dumps(SETTINGS | changes))
+        files = {f"weights_{i}": str(self.weights(fold)) for i, fold in enumerate(folds)}
+        model = Segmenter()
+        model.load_context(PythonModelContext({"settings": str(settings), **files}, None))
+        return model
+
+    def network(self, fold: int) -> torch.nn.Module:
+        network = smp.create_model(**NETWORK, encoder_weights=None).eval()
+        network.load_state_dict(load_file(self.weights(fold)))
+        return network
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    torch.set_num_threads(1)
+    made = Folder(tmp_path_factory.mktemp("folds"))
+    for fold in (0, 1):
+        torch.manual_seed(fold)
+        network = smp.create_model(**NETWORK, encoder_weights=None)
+        with torch.no_grad():
+            network(torch.randn(8, 3, 64, 64))  # normalization learns what activations look like
+            network.segmentation_head[0].weight.mul_(20)
+        save_file(network.state_dict(), made.weights(fold))
+    return made
+
+
+@pytest.fixture(scope="session")
+def model(folder: Folder) -> Segmenter:
+    return folder.model()
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    rough = RNG.integers(0, np.iinfo(dtype).max, shape, dtype=dtype)
+    return cv2.GaussianBlur(rough, (0, 0), 2) if min(shape[:2]) > 1 else rough
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels[:, :, ::-1] if pixels.ndim == 3 else pixels)[1].tobytes()
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def predicted(model: Segmenter, *cells: object) -> pd.DataFrame:
+    return model.predict(None, pd.DataFrame({"image": pd.Series(list(cells), dtype=object)}))
+
+
+PICTURES = {
+    "gray": noise(50, 70),
+    "RGB": noise(70, 50, 3),
+    "16-bit gray": noise(40, 90, dtype=np.uint16),
+    "16-bit RGB": noise(64, 64, 3, dtype=np.uint16),
+    "small": noise(9, 5, 3),
+    "one row": noise(1, 40),
+    "one pixel": noise(1, 1),
+    "large": noise(300, 170, 3),
+}
+
+
+@pytest.mark.parametrize("size", [None, 32, 100])
+@pytest.mark.parametrize("kind", PICTURES)
+def test_probability_is_the_mean_of_what_validation_computes(
+    folder: Folder, kind: str, size: int | None
+) -> None:
+    picture = PICTURES[kind]
+    small = fit(to_8_bits(picture, Path(kind)), size)
+    expected = [
+        1
+        / (
+            1
+            + np.exp(
+                -network_logits(folder.network(fold), torch.device("cpu"), [small], [picture.shape[:2]])[0]
+            )
+        )
+        for fold in (0, 1)
+    ]
+    found = folder.model(size=size).probability(picture)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=2e-6)
+
+
+def test_mean_of_two_folds_is_neither_fold_and_lies_between(folder: Folder) -> None:
+    picture = PICTURES["RGB"]
+    first, second = (folder.model(folds=(fold,)).probability(picture) for fold in (0, 1))
+    both = folder.model().probability(picture)
+    assert np.abs(first - second).max() > 0.05
+    np.testing.assert_allclose(both, (first + second) / 2, atol=1e-6)
+
+
+def test_every_image_gets_a_mask_of_its_own_size(model: Segmenter) -> None:
+    result = predicted(model, *PICTURES.values())
+    assert [mask.shape for mask in result["mask"]] == [p.shape[:2] for p in PICTURES.values()]
+    assert all(mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 1} for mask in result["mask"])
+    assert any(0 < mask.mean() < 1 for mask in result["mask"])
+    expected = [float(model.probability(p).max()) for p in PICTURES.values()]
+    assert result["score"].tolist() == expected
+
+
+def test_images_of_one_shape_stay_apart(model: Segmenter) -> None:
+    pictures = [noise(40, 40, 3), noise(40, 40, 3)]
+    together = predicted(model, *pictures)
+    for picture, mask in zip(pictures, together["mask"], strict=True):
+        assert (predicted(model, picture)["mask"][0] == mask).all()
+    assert (together["mask"][0] != together["mask"][1]).any()
+
+
+def test_mask_starts_above_the_threshold(folder: Folder) -> None:
+    probability = folder.model().probability(PICTURES["gray"])
+    top = float(probability.max())
+    assert predicted(folder.model(threshold=top), PICTURES["gray"])["mask"][0].sum() == 0
+    below = predicted(folder.model(threshold=float(np.median(probability))), PICTURES["gray"])["mask"][0]
+    np.testing.assert_array_equal(below, probability > np.median(probability))
+
+
+def test_result_keeps_the_index_of_the_table(model: Segmenter) -> None:
+    table = pd.DataFrame({"image": [PICTURES["gray"], PICTURES["RGB"]]}, index=["a", "b"])
+    assert model.predict(None, table).index.tolist() == ["a", "b"]
+
+
+def test_texts_in_one_row_are_several_images(model: Segmenter) -> None:
+    texts = [base64.b64encode(png(PICTURES[kind])).decode() for kind in ("gray", "RGB")]
+    result = model.predict(None, pd.DataFrame({"image": [texts]}))
+    assert [mask.shape for mask in result["mask"]] == [(50, 70), (70, 50)]
+
+
+def test_no_image_gives_no_mask(model: Segmenter) -> None:
+    result = predicted(model)
+    assert len(result) == 0
+    assert list(result) == ["mask", "score"]
+
+
+def files() -> dict[str, bytes]:
+    """Return encoded pictures of many kinds."""
+    rgb, gray = Image.fromarray(noise(20, 30, 3)), Image.fromarray(noise(20, 30))
+    alpha = Image.fromarray(noise(20, 30))
+    made = {
+        "gray PNG": saved(gray, "PNG"),
+        "RGB PNG": saved(rgb, "PNG"),
+        "RGBA PNG": saved(Image.merge("RGBA", [*rgb.split(), alpha]), "PNG"),
+        "gray and alpha PNG": saved(Image.merge("LA", [gray, alpha]), "PNG"),
+        "palette PNG": saved(rgb.quantize(16), "PNG"),
+        "transparent palette PNG": saved(rgb.quantize(16), "PNG", transparency=bytes(range(0, 160, 10))),
+        "1-bit PNG": saved(gray.convert("1"), "PNG"),
+        "16-bit gray PNG": png(noise(20, 30, dtype=np.uint16)),
+        "16-bit RGB PNG": png(noise(20, 30, 3, dtype=np.uint16)),
+        "16-bit RGBA PNG": cv2.imencode(".png", noise(20, 30, 4, dtype=np.uint16))[1].tobytes(),
+        "gray JPEG": saved(gray, "JPEG"),
+        "CMYK JPEG": saved(rgb.convert("CMYK"), "JPEG"),
+        "TIFF": saved(rgb, "TIFF"),
+        "16-bit TIFF": saved(Image.fromarray(noise(20, 30, dtype=np.uint16)), "TIFF"),
+        "16-bit RGB TIFF": cv2.imencode(".tiff", noise(20, 30, 3, dtype=np.uint16))[1].tobytes(),
+    }
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        made |= {
+            f"{kind} turned {orientation}": saved(rgb, kind, exif=exif) for kind in ("JPEG", "PNG", "TIFF")
+        }
+    return made
+
+
+FILES = files()
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_are_decoded_as_for_training(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(FILES[kind])
+    for white in (None, 200):
+        stored = served_model.read(FILES[kind], "image 0", white)
+        np.testing.assert_array_equal(
+            gray_or_rgb(served_model.to_8_bits(stored, "image 0", white)),
+            gray_or_rgb(read_image(path, white=white)),
+        )
+    assert served_model.read(FILES[kind], "image 0", None).dtype == image_pixels(FILES[kind], path).dtype
+
+
+def gray_or_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Return RGB; the network sees gray as three equal channels."""
+    return pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=2)
+
+
+@pytest.mark.parametrize("white", [None, 255, 1000, 4095, 65535])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_scaled_as_for_training(dtype: type, white: int | None) -> None:
+    if white and white > np.iinfo(dtype).max:
+        pytest.skip("refused by both")
+    every = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(-1, 16)
+    found = served_model.to_8_bits(every, "image 0", white)
+    np.testing.assert_array_equal(found, to_8_bits(every, Path("x"), white=white))
+
+
+def test_base64_may_be_wrapped(model: Segmenter) -> None:
+    plain = predicted(model, png(PICTURES["RGB"]))["mask"][0]
+    wrapped = base64.encodebytes(png(PICTURES["RGB"])).decode()
+    assert "\n" in wrapped.strip()
+    np.testing.assert_array_equal(predicted(model, wrapped)["mask"][0], plain)
+    np.testing.assert_array_equal(predicted(model, PICTURES["RGB"])["mask"][0], plain)
+
+
+def test_lists_are_8_bit_unless_white_is_deeper(folder: Folder) -> None:
+    picture = PICTURES["RGB"]
+    plain = folder.model()
+    np.testing.assert_array_equal(plain.probability(picture.tolist()), plain.probability(picture))
+    deep = folder.model(white=4095)
+    numbers = PICTURES["16-bit gray"] // 16
+    np.testing.assert_array_equal(deep.probability(numbers.tolist()), deep.probability(numbers))
+
+
+WHOLE = saved(Image.fromarray(noise(60, 60, 3)), "JPEG")
+WRONG = {
+    "float32 (4, 5); send uint8 or uint16": np.zeros((4, 5), np.float32),
+    "int64 (4, 5); send uint8 or uint16": np.zeros((4, 5), np.int64),
+    "uint8 (4, 5, 4); send": np.zeros((4, 5, 4), np.uint8),
+    "uint8 (4,); send": np.zeros(4, np.uint8),
+    "uint8 (0, 5); send": np.zeros((0, 5), np.uint8),
+    "NoneType; send an array": None,
+    "dict; send an array": {"pixels": 1},
+    "a list of uneven rows": [[1, 2], [3]],
+    "a list of numbers from 0 to 256; lists hold 0 to 255": [[0, 256]],
+    "a list of numbers from -1 to 3": [[-1, 3]],
+    "a list of shape (1, 2), float64": [[0.5, 1.0]],
+    "uint8 (2,); send": [1, 2],
+    "text that is no base64": "parts/0001.png",
+    "4 bytes that are no readable picture": b"abcd",
+    f"{len(WHOLE) // 2} bytes that are no readable picture (image file is truncated": WHOLE[
+        : len(WHOLE) // 2
+    ],
+    "0 bytes that are no readable picture": b"",
+    "(several pages)": saved(
+        Image.new("L", (4, 4)), "TIFF", save_all=True, append_images=[Image.new("L", (4, 4), 9)]
+    ),
+    "(32-bit or signed pixels)": saved(Image.new("F", (4, 4)), "TIFF"),
+    "(16 bits with 0 for white": saved(
+        Image.fromarray(noise(8, 8, dtype=np.uint16)), "TIFF", tiffinfo={262: 0}
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_wrong_image_is_refused_in_one_sentence_with_its_position(model: Segmenter, sentence: str) -> None:
+    with pytest.raises(MlflowException) as caught:
+        predicted(model, PICTURES["gray"], WRONG[sentence])
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert caught.value.message.startswith("image 1: ")
+    assert sentence in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_8_bit_picture_is_refused_where_white_is_deeper(folder: Folder) -> None:
+    with pytest.raises(MlflowException, match=r"image 0: values up to 255 where white is 4095"):
+        predicted(folder.model(white=4095), PICTURES["gray"])
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame({"picture": [1]}), [PICTURES["gray"]], {"image": []}])
+def test_input_without_a_column_of_images_is_refused(model: Segmenter, table: object) -> None:
+    with pytest.raises(MlflowException, match=r"input: .*; send a table with a column 'image'") as caught:
+        model.predict(None, table)  # type: ignore[arg-type]
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_settings_of_another_schema_are_refused(folder: Folder) -> None:
+    with pytest.raises(MlflowException, match="settings: schema 2; this file reads 1"):
+        folder.model(schema=2)
+
+
+def test_model_without_weights_is_refused(folder: Folder) -> None:
+    with pytest.raises(MlflowException, match="weights: no fold model"):
+        folder.model(folds=())
+
+
+def test_weights_of_another_network_are_refused(folder: Folder) -> None:
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        folder.model(network=NETWORK | {"decoder_channels": [32, 32, 16, 16, 8]})
+
+
+def test_encoder_weights_are_never_fetched(folder: Folder, model: Segmenter) -> None:
+    asked = folder.model(network=NETWORK | {"encoder_weights": "no such weights"})
+    np.testing.assert_array_equal(asked.probability(PICTURES["RGB"]), model.probability(PICTURES["RGB"]))
+
+
+def test_networks_are_in_evaluation_mode(model: Segmenter) -> None:
+    assert [network.training for network in model.networks] == [False, False]
+    np.testing.assert_array_equal(model.probability(PICTURES["RGB"]), model.probability(PICTURES["RGB"]))
+
+
+def test_model_file_imports_nothing_of_the_harness() -> None:
+    tree = ast.parse(Path(served_model.__file__).read_text())
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [
+        str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
+    ]
+    assert len(names) > 10
+    assert not [name for name in names if name.split(".")[0] == "harness"]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
