@@ -273,7 +273,7 @@ def _boxes(rng: Generator, mask: Mask) -> Iterator[tuple[Box, int]]:
     wide = (box for box in _drawn(rng, mask.shape, 192, 208) if box.holds(first))
     bare = (box for box in islice(_drawn(rng, mask.shape, 96, 128), 500) if not box.cut(mask).any())
     yield first, 1
-    second = rng.choice(["none", "near", "wide", "bare"], p=[0.4, 0.2, 0.2, 0.2])
+    second = rng.choice(["none", "near", "wide", "bare"], p=[0.45, 0.2, 0.2, 0.15])
     if second == "near":
         yield next(near), 1
     elif second == "wide":
@@ -292,7 +292,7 @@ def _drawn(rng: Generator, shape: Shape, shortest: int, longest: int) -> Iterato
 
 KINDS = {
     "pit": Kind(lambda rng, shape: _blob(rng, shape, (3.5, 7)), (-0.5, -0.28), 0.6, (2, 6)),
-    "scratch": Kind(lambda rng, shape: _line(rng, shape, (60, 130), 0.05, 0), (0.35, 0.65), 0.25, (1, 3)),
+    "scratch": Kind(lambda rng, shape: _line(rng, shape, (60, 130), 0.05, 0), (0.5, 0.8), 0.25, (1, 3)),
     "spot": Kind(lambda rng, shape: _blob(rng, shape, (6, 12)), (-0.45, -0.3), 0, (1, 4)),
     "crack": Kind(lambda rng, shape: _line(rng, shape, (70, 140), 0.35, 2), (-0.6, -0.35), 0, (1, 2)),
 }

@@ -108,7 +108,7 @@ def folders(
 
 def _table(rows: Sequence[Row]) -> pd.DataFrame:
     """Return the sorted table; by default the k-th row of each scale of a photo and class is one instance."""
-    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    table = pd.DataFrame(rows, columns=COLUMNS, dtype=object)
     table = table.sort_values(["group", "photo", "sample"], ignore_index=True)
     turn = table.groupby(["photo", "class_id", "scale"]).cumcount().astype(str)
     table["instance"] = table["instance"].fillna(table["photo"] + "|" + table["class_id"] + "|" + turn)

@@ -61,7 +61,8 @@ def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
         results = list(pool.map(partial(_read, root=index.root, data=data), rows))
     errors = [result for result in results if isinstance(result, DataError)]
     if errors:
-        raise DataError(f"{errors[0]}{_and_others(errors)}") from errors[0]
+        others = f" (and {len(errors) - 1} more samples cannot be used)" if len(errors) > 1 else ""
+        raise DataError(f"{errors[0]}{others}") from errors[0]
     read = [result for result in results if not isinstance(result, DataError)]
     _refuse_dark_16_bit([brightest for _, brightest in read if brightest is not None], data)
     contents = pd.DataFrame([asdict(content) for content, _ in read], index=index.samples.index)
@@ -106,7 +107,7 @@ def _content(row: dict[str, Any], root: Path, data: Data) -> tuple[Content, int 
     path = root / row["sample"]
     file = read_file(path)
     pixels = image_pixels(file, path)
-    to_8_bits(pixels, path, white=data.white)
+    to_8_bits(pixels, path, white=data.white)  # raises where white is beyond the file's depth
     mask = _mask_of(row, root, data, pixels.shape[:2])
     _refuse_other_shape(path, row, pixels.shape[:2], mask.shape)
     _refuse_other_ratio(path, row, pixels.shape[:2])
@@ -194,7 +195,3 @@ def _gray_if_equal(pixels: NDArray[Any]) -> NDArray[Any]:
 def _array_sha256(array: NDArray[Any]) -> str:
     head = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()
-
-
-def _and_others(found: Sequence[object]) -> str:
-    return f" (and {len(found) - 1} more files like it or worse)" if len(found) > 1 else ""

@@ -165,7 +165,7 @@ def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[
         if settings.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         logits = training.network(inputs)
-    if training.step == 0:
+    if training.loss.balanced:  # not yet done, or the batches so far lacked target or background
         training.loss = balance(training.loss, logits, masks)
     loss = training.loss(logits, masks)
     training.optimizer.zero_grad(set_to_none=True)

@@ -17,8 +17,8 @@ class Finding:
 
     `severity` is how bad a hit is, `status` what came out; a finding of severity `info` tells, and never decides.
     `affected` counts samples; `share_of_validation` is the share of all samples whose validation (or held-out
-    test) is affected: for a leak, because a counterpart trains. `summary` is one sentence that says, for a hit, what to do. `items` is the
-    evidence: flat dictionaries with the same keys, of text and numbers.
+    test) is affected: for a leak, because a counterpart trains. `summary` is one sentence that says, for a hit,
+    what to do. `items` is the evidence: flat dictionaries with the same keys, of text and numbers.
     """
 
     id: str

@@ -122,7 +122,8 @@ def _checks(document: Mapping[str, Any]) -> str:
     heads = _heads(["Id", "Status", "Check", "What came out"], ["Images", "Share"])
     return (
         f'<section><h2>Checks</h2><div class="scroll"><table>{heads}{"".join(rows)}</table></div>'
-        '<p class="soft">Images: those concerned. Share: of all images, those whose validation is affected.</p></section>'
+        '<p class="soft">Images: those concerned. Share: of all images, those whose validation is affected.</p>'
+        "</section>"
     )
 
 

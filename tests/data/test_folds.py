@@ -1,0 +1,348 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from harness.config import Folds
+from harness.data.folds import HELD_OUT, make_split, summary
+from harness.errors import DataError, LeakageError
+
+
+def table(groups, *, seed=0, positive=0.45, largest=12, classes=3):
+    """Draw a sample table of `groups` sources of 1 to `largest` images, some with objects of very different sizes."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for g in range(groups):
+        has_object = rng.random() < positive
+        for i in range(rng.integers(1, largest + 1)):
+            here = has_object and (i == 0 or rng.random() < 0.5)
+            px = int(rng.lognormal(4, 1.2)) + 1 if here else 0
+            rows.append((f"{g}/{i}.png", f"source {g:05d}", f"class {g % classes}", px, int(rng.integers(1, 4)) * here))
+    frame = pd.DataFrame(rows, columns=["sample", "group", "class_id", "positive", "objects"])
+    frame["valid"] = 64 * 64
+    frame["fold"] = pd.array([pd.NA] * len(frame), dtype="Int64")
+    return frame
+
+
+def tiny(positive_groups, negative_groups, *, images=2):
+    names = [f"p{i}" for i in range(positive_groups)] + [f"n{i}" for i in range(negative_groups)]
+    frame = pd.DataFrame({"group": np.repeat(names, images), "class_id": "one", "valid": 100})
+    frame["sample"] = [f"{i}.png" for i in range(len(frame))]
+    frame["positive"] = frame["group"].str.startswith("p") * 9
+    frame["objects"] = frame["positive"] // 9
+    return frame
+
+
+def split_of(samples, *, seed=1, manifest="m", parent=None, **settings):
+    return make_split(samples, Folds(**settings), manifest=manifest, seed=seed, parent=parent)
+
+
+def spread(values):
+    """Return (largest - smallest) / mean."""
+    return (values.max() - values.min()) / values.mean()
+
+
+def positive_groups(samples, fold):
+    positive = samples["positive"].to_numpy() > 0
+    return [samples["group"][positive & (fold == k)].nunique() for k in range(5)]
+
+
+def of_splitter(splitter, samples):
+    fold = np.empty(len(samples), dtype=int)
+    parts = splitter.split(samples, samples["positive"] > 0, samples["group"])
+    for number, (_, validation) in enumerate(parts):
+        fold[validation] = number
+    return fold
+
+
+def small_sets():
+    """Return 300 feasible random sets of 8 to 24 groups, about 45 % with an object."""
+    sets, seed = [], 0
+    while len(sets) < 300:
+        rng = np.random.default_rng([seed, 8])
+        samples = table(int(rng.integers(8, 25)), seed=seed)
+        if samples.loc[samples["positive"] > 0, "group"].nunique() >= 5:
+            sets.append(samples)
+        seed += 1
+    return sets
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+def test_no_feasible_small_set_gets_an_empty_or_positive_less_fold_where_the_usual_splitters_fail():
+    lacking = {"ours": 0, "GroupKFold": 0, "StratifiedGroupKFold": 0}
+    for samples in small_sets():
+        folds = {
+            "ours": split_of(samples, held_out=0).of(samples),
+            "GroupKFold": of_splitter(GroupKFold(5), samples),
+            "StratifiedGroupKFold": of_splitter(StratifiedGroupKFold(5), samples),
+        }
+        for name, fold in folds.items():
+            lacking[name] += min(positive_groups(samples, fold)) == 0
+        ours = positive_groups(samples, folds["ours"])
+        assert max(ours) - min(ours) <= 1
+        assert np.bincount(folds["ours"], minlength=5).min() > 0
+    assert lacking["ours"] == 0
+    assert lacking["GroupKFold"] > 100, "the sets must be hard, or this test shows nothing"
+    assert lacking["StratifiedGroupKFold"] > 50
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_are_even_in_positive_groups_then_in_area_objects_and_samples(seed):
+    samples = table(100, seed=seed)
+    rows = summary(samples, split_of(samples, held_out=0))
+    assert rows["positive_groups"].max() - rows["positive_groups"].min() <= 1
+    assert spread(rows["positive_px"]) < 0.05
+    assert spread(rows["objects"]) < 0.1
+    assert spread(rows["samples"]) < 0.1
+    assert spread(rows["groups"]) < 0.2
+
+
+def test_one_source_with_almost_all_area_does_not_upset_the_positive_groups():
+    samples = table(60)
+    samples.loc[samples["group"] == samples["group"][samples["positive"].argmax()], "positive"] = 10**7
+    counts = summary(samples, split_of(samples, held_out=0))["positive_groups"]
+    assert counts.max() - counts.min() <= 1
+
+
+def test_classes_are_spread_over_the_folds():
+    samples = tiny(20, 20)
+    samples["class_id"] = np.where(samples["group"].str.fullmatch("[pn][0-4]"), "rare", "common")
+    split = split_of(samples, held_out=0)
+    rare = samples[samples["class_id"] == "rare"].drop_duplicates("group")
+    assert np.bincount(split.of(rare), minlength=5).tolist() == [2, 2, 2, 2, 2]
+
+
+def test_thousands_of_classes_are_no_burden():
+    samples = table(300)
+    samples["class_id"] = samples["sample"]
+    assert split_of(samples).count == 5
+
+
+def test_the_order_of_rows_and_their_labels_do_not_matter():
+    samples = table(70)
+    first = split_of(samples)
+    shuffled = samples.sample(frac=1, random_state=3)  # keeps the labels: they no longer are the positions
+    assert split_of(shuffled) == first
+    again = shuffled.set_index(pd.Index(["same"] * len(shuffled)))
+    assert split_of(again) == first
+    assert np.array_equal(first.of(again), first.of(shuffled))
+
+
+def test_the_seed_decides_between_equal_groups_only():
+    equal, unequal = tiny(20, 20), table(70)
+    assert split_of(equal, seed=1).folds != split_of(equal, seed=2).folds
+    assert summary(equal, split_of(equal, seed=1)).equals(summary(equal, split_of(equal, seed=2)))
+    assert split_of(unequal, seed=1) == split_of(unequal, seed=1)
+
+
+def test_a_hundred_thousand_samples_take_seconds():
+    samples = table(20_000, largest=9)
+    assert len(samples) > 95_000
+    start = time.process_time()
+    split_of(samples)
+    assert time.process_time() - start < 20  # about 1.5 s on a free core
+
+
+# Held-out groups
+
+
+def test_held_out_groups_are_a_representative_fifth():
+    samples = table(200)
+    split = split_of(samples)
+    rows = summary(samples, split).set_index("fold")
+    share = rows.loc[HELD_OUT] / rows.sum()
+    for column in ("groups", "positive_groups", "samples", "objects", "positive_px"):
+        assert share[column] == pytest.approx(0.2, abs=0.02), column
+    assert set(samples["group"].iloc[split.held_out(samples)]).isdisjoint(samples["group"].iloc[split.train(samples, 0)])
+    assert "are held out" in split.notes[0]
+
+
+def test_too_few_positive_groups_hold_nothing_out_and_the_note_says_so_with_both_numbers():
+    split = split_of(tiny(39, 10))
+    assert HELD_OUT not in split.folds.values()
+    assert split.notes[0] == "no groups are held out: 39 positive groups, and folds.held_out_from asks for 40"
+    assert list(split_of(tiny(40, 10)).folds.values()).count(HELD_OUT) == 8 + 2
+
+
+def test_held_out_zero_holds_nothing_out_and_says_so():
+    split = split_of(tiny(60, 10), held_out=0)
+    assert HELD_OUT not in split.folds.values()
+    assert "folds.held_out is 0" in split.notes[0]
+
+
+def test_at_least_the_wanted_positive_groups_are_held_out():
+    split = split_of(tiny(40, 40), held_out=0.05)
+    held_out = [group for group, fold in split.folds.items() if fold == HELD_OUT]
+    assert sum(group.startswith("p") for group in held_out) == 8
+    assert sum(group.startswith("n") for group in held_out) == 8
+
+
+def test_holding_out_never_leaves_too_few_groups_for_the_folds():
+    split = split_of(tiny(10, 10), held_out_from=10, held_out_positive=8)
+    assert HELD_OUT not in split.folds.values()
+    assert "8 of 10 positive groups would leave too few for 5 folds" in split.notes[0]
+
+
+# What cannot be split
+
+
+@pytest.mark.parametrize(
+    ("samples", "settings", "words"),
+    [
+        (tiny(3, 1), {}, "4 groups and 5 folds; lower folds.count"),
+        (tiny(4, 20), {}, "4 positive groups .* and 5 folds of at least 1: lower folds.count to 4 or add data"),
+        (tiny(12, 20), {"positive_floor": 3}, "12 positive groups .* and 5 folds of at least 3: lower folds.count to 4"),
+        (tiny(1, 20), {"positive_floor": 1}, "1 positive groups .*: two folds need 2"),
+        (tiny(0, 20), {}, "0 positive groups"),
+        (tiny(5, 5).head(0), {}, "there are no samples"),
+    ],
+)
+def test_infeasible_folds_are_one_line_with_both_numbers(samples, settings, words):
+    with pytest.raises(DataError, match=words) as caught:
+        split_of(samples, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_exactly_enough_positive_groups_give_each_fold_its_floor():
+    samples = tiny(15, 3)
+    assert summary(samples, split_of(samples, positive_floor=3))["positive_groups"].tolist() == [3] * 5
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_a_blank_group_is_an_error_and_no_row_is_lost(blank):
+    samples = tiny(8, 8)
+    samples["group"] = samples["group"].astype(object)
+    samples.loc[3, "group"] = blank
+    with pytest.raises(DataError, match="row 3 of 32 has no group"):
+        split_of(samples)
+
+
+# Given folds
+
+
+def with_folds(samples, folds):
+    return samples.assign(fold=pd.array([folds[group] for group in samples["group"]], dtype="Int64"))
+
+
+def by_turns(samples, count=5):
+    return {group: number % count for number, group in enumerate(samples["group"].unique())}
+
+
+def test_given_folds_are_used_as_given():
+    samples = tiny(12, 6)
+    folds = by_turns(samples) | {"p11": HELD_OUT}
+    split = split_of(with_folds(samples, folds))
+    assert split.folds == folds
+    assert "as given in the column fold" in split.notes[0]
+    assert "1 held-out" in split.notes[0]
+
+
+def test_a_given_fold_that_splits_a_group_is_a_leak_that_names_it():
+    samples = tiny(12, 6)
+    samples = with_folds(samples, by_turns(samples))
+    samples.loc[[5, 9], "fold"] = [0, 1]
+    with pytest.raises(LeakageError) as caught:
+        split_of(samples)
+    assert str(caught.value) == (
+        "column fold: group 'p2' is in fold 0 (1 image) and fold 2 (1 image); "
+        "put the group whole into one fold (1 more groups are split too)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda f: f | {"p1": None}, "2 of 36 rows have none, the first is row 2"),
+        (lambda f: {g: k + 1 for g, k in f.items()}, r"holds the folds \[1, 2, 3, 4, 5\]"),
+        (lambda f: {g: min(k, 3) for g, k in f.items()}, r"holds the folds \[0, 1, 2, 3\], and folds.count is 5"),
+        (lambda f: f | {"p1": 7}, r"holds the folds \[0, 1, 2, 3, 4, 7\]"),
+        (lambda f: f | {"p1": -2}, r"holds the folds \[-2, 0"),
+        (lambda f: f | {g: 0 for g in f if g[0] == "p"}, "fold 1 has 0 positive groups among 3"),
+        (lambda f: f | {"n0": HELD_OUT}, "held out has 0 positive groups among 1"),
+    ],
+)
+def test_given_folds_that_cannot_be_used_are_one_line(change, words):
+    samples = tiny(12, 6)
+    with pytest.raises(DataError, match=words) as caught:
+        split_of(with_folds(samples, change(by_turns(samples))))
+    assert "\n" not in str(caught.value)
+    assert not isinstance(caught.value, LeakageError)
+
+
+# Child splits
+
+
+def test_one_image_more_moves_nobody():
+    samples = table(80)
+    parent = split_of(samples)
+    for group in samples["group"].unique()[:10]:
+        image = samples[samples["group"] == group].tail(1).assign(sample="new.png", positive=400, objects=2)
+        more = pd.concat([samples, image])
+        child = split_of(more, manifest="n", parent=parent)
+        assert child.folds == parent.folds
+        assert child.parent == parent.id
+        assert child.id != parent.id
+
+
+def test_new_groups_are_placed_evenly_and_old_ones_stay():
+    samples = table(200, seed=4)
+    old = samples[samples["group"] < "source 00100"]
+    parent = split_of(old)
+    child = split_of(samples, manifest="n", parent=parent)
+    assert {group: child.folds[group] for group in parent.folds} == parent.folds
+    rows = summary(samples, child).set_index("fold")
+    folds = rows.drop(HELD_OUT)
+    assert folds["positive_groups"].max() - folds["positive_groups"].min() <= 1
+    assert spread(folds["positive_px"]) < 0.1
+    assert rows.loc[HELD_OUT, "positive_groups"] / rows["positive_groups"].sum() == pytest.approx(0.2, abs=0.02)
+    assert f"child of split {parent.id}: its 100 groups keep their folds, 100 groups are new" in child.notes
+
+
+def test_groups_that_left_the_data_keep_their_fold_for_when_they_return():
+    samples = tiny(12, 12)
+    parent = split_of(samples)
+    child = split_of(samples[samples["group"] != "n3"], manifest="n", parent=parent)
+    assert child.folds == parent.folds
+
+
+def test_a_child_that_grows_past_the_bar_holds_out_new_groups_only():
+    samples = tiny(60, 10)
+    parent = split_of(samples[samples["group"].str.fullmatch("p[0-3]?[0-9]|n.*") & (samples["group"] != "p39")])
+    assert HELD_OUT not in parent.folds.values()
+    child = split_of(samples, manifest="n", parent=parent)
+    held_out = {group for group, fold in child.folds.items() if fold == HELD_OUT}
+    assert len(held_out) == 12
+    assert not held_out & set(parent.folds)
+
+
+def test_a_child_with_too_few_new_groups_holds_none_out_and_says_why():
+    samples = tiny(43, 10)
+    parent = split_of(samples[samples["group"].str.fullmatch("p[0-2]?[0-9]|p3[0-8]|n.*")])
+    child = split_of(samples, manifest="n", parent=parent)
+    assert HELD_OUT not in child.folds.values()
+    assert child.notes[0] == "no groups are held out: 4 new positive groups could be, at least 8 are wanted"
+
+
+def test_held_out_groups_of_a_parent_stay_held_out_when_the_setting_goes():
+    samples = tiny(40, 10)
+    parent = split_of(samples)
+    child = split_of(samples, manifest="n", parent=parent, held_out=0)
+    assert child.folds == parent.folds
+    assert child.notes[0] == "10 groups are held out as before: folds.held_out is 0"
+
+
+def test_another_fold_count_than_the_parents_is_an_error():
+    samples = tiny(12, 12)
+    parent = split_of(samples)
+    with pytest.raises(DataError, match=f"4, and the parent split {parent.id} has 5 folds"):
+        split_of(samples, count=4, parent=parent)
+
+
+def test_given_folds_that_move_a_group_of_the_parent_are_an_error():
+    samples = tiny(12, 12)
+    parent = split_of(with_folds(samples, by_turns(samples)))
+    moved = with_folds(samples, by_turns(samples) | {"p1": 3})
+    with pytest.raises(DataError, match="group 'p1' is given fold 3, the parent split has it in fold 1"):
+        split_of(moved, parent=parent)

@@ -1,0 +1,368 @@
+import ast
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import cv2
+import mlflow
+import numpy as np
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PythonModelContext
+from safetensors.torch import save_file
+
+from harness.tracking import registry, served_model
+from harness.tracking.registry import champion, log_model, register, set_alias
+from harness.tracking.served_model import Segmenter
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
+)
+
+NETWORK = {
+    "arch": "unet",
+    "encoder_name": "tu-test_efficientnet.r160_in1k",
+    "in_channels": 3,
+    "classes": 1,
+    "decoder_channels": [64, 32, 16, 16, 8],
+}
+SETTINGS = {
+    "schema": 1,
+    "network": NETWORK,
+    "size": 64,
+    "white": None,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "threshold": 0.5,
+}
+PICTURE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 255, (300, 280, 3), np.uint8), (0, 0), 2)
+
+
+@dataclass
+class Shop:
+    """A store on disk with one experiment, and the weights of two fold models."""
+
+    home: Path
+    client: MlflowClient
+    experiment: str
+    weights: list[Path] = field(default_factory=list)
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+    def trial(self, *, iou: float = 0.5) -> str:
+        """Return a finished run with a parameter and a metric of two steps."""
+        run = self.client.create_run(self.experiment, run_name="trial-003").info.run_id
+        self.client.log_param(run, "loss", "dice_bce")
+        for step in (0, 1):
+            self.client.log_metric(run, "iou_mean", iou + step, timestamp=1000 + step, step=step)
+        self.client.set_terminated(run)
+        return run
+
+    def log(self, run: str, **changes: object) -> str:
+        return log_model(self.client, run, settings=SETTINGS | changes, weights=self.weights, example=PICTURE)
+
+    def folder(self, uri: str) -> Path:
+        location = self.client.get_logged_model(uri.removeprefix("models:/")).artifact_location
+        return Path(location.removeprefix("file://"))
+
+
+@dataclass(frozen=True)
+class Promoted:
+    run: str
+    uri: str
+    version: str
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    torch.set_num_threads(1)
+    home = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    made = Shop(home, client, client.create_experiment("study", (home / "artifacts").as_uri()))
+    for fold in (0, 1):
+        torch.manual_seed(fold)
+        network = smp.create_model(**NETWORK, encoder_weights=None)
+        with torch.no_grad():
+            network(torch.randn(8, 3, 64, 64))  # normalization learns what activations look like
+            network.segmentation_head[0].weight.mul_(20)
+        path = home / f"fold {fold}" / "weights.safetensors"  # the same file name in every fold's folder
+        path.parent.mkdir()
+        save_file(network.state_dict(), path)
+        made.weights.append(path)
+    return made
+
+
+@pytest.fixture(scope="session")
+def promoted(shop: Shop) -> Promoted:
+    run = shop.trial()
+    uri = shop.log(run)
+    number = register(shop.client, "parts", source=uri, run_id=run, tags={"harness.trial": "3"})
+    set_alias(shop.client, "parts", "champion", number)
+    return Promoted(run, uri, number)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder whose default MLflow store is empty and must stay unused."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+CALLER = """
+import sys
+sys.modules["harness"] = None  # an import of it fails
+import base64, json
+from pathlib import Path
+import mlflow, numpy as np, pandas as pd
+
+folder = Path(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/parts@champion")
+arrays = [np.load(path) for path in sorted(folder.glob("*.npy"))]
+files = [path.read_bytes() for path in sorted(folder.glob("*.png"))]
+texts = [base64.b64encode(file).decode() for file in files]
+asked = {
+    "arrays": {"image": arrays},
+    "mixed": {"image": [arrays[0], files[1], texts[2], arrays[3]]},
+    "texts": {"image": texts},
+    "bytes in a table": pd.DataFrame({"image": files}),
+    "records": [{"image": array} for array in arrays],
+    "lists": {"image": [arrays[0].tolist(), arrays[1].tolist()]},
+    "the example": model.input_example,
+}
+for name, images in asked.items():
+    result = model.predict(images)
+    masks = {str(position): mask for position, mask in enumerate(result["mask"])}
+    np.savez(folder / f"{name}.npz", score=result["score"], **masks)
+
+sentences = []
+for wrong in ({"image": [arrays[0], b"abc"]}, {"picture": arrays}, {"image": arrays[0]}, {"image": [None]}):
+    try:
+        model.predict(wrong)
+    except mlflow.exceptions.MlflowException as error:
+        sentences.append([error.error_code, error.message])
+(folder / "sentences.json").write_text(json.dumps(sentences))
+"""
+
+
+def pictures() -> list[np.ndarray]:
+    deep = cv2.GaussianBlur(np.random.default_rng(6).integers(0, 65535, (33, 90), np.uint16), (0, 0), 2)
+    return [PICTURE, PICTURE[:41, :77, 1], deep, PICTURE[:64, :64]]
+
+
+def segmenter(shop: Shop, tmp_path: Path) -> Segmenter:
+    """Return the model built by hand, without MLflow's store."""
+    settings = tmp_path / "model.json"
+    settings.write_text(json.dumps(SETTINGS))
+    files = {f"weights_{fold}": str(path) for fold, path in enumerate(shop.weights)}
+    model = Segmenter()
+    model.load_context(PythonModelContext({"settings": str(settings), **files}, None))
+    return model
+
+
+def test_champion_is_used_from_anywhere_without_the_harness(
+    shop: Shop, promoted: Promoted, elsewhere: Path
+) -> None:
+    shown = pictures()
+    for position, picture in enumerate(shown):
+        np.save(elsewhere / f"{position}.npy", picture)
+        cv2.imwrite(str(elsewhere / f"{position}.png"), picture[:, :, ::-1] if picture.ndim == 3 else picture)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "MLFLOW_TRACKING_URI": shop.uri,
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-c", CALLER, str(elsewhere)]
+    subprocess.run(command, check=True, cwd=elsewhere, env=environment, capture_output=True, timeout=300)
+
+    model = segmenter(shop, elsewhere)
+    probabilities = [model.probability(picture) for picture in shown]
+    expected = [(p > 0.5).astype(np.uint8) for p in probabilities]
+    assert any(0 < mask.mean() < 1 for mask in expected)
+    for name in ("arrays", "mixed", "texts", "bytes in a table", "records"):
+        assert_masks(elsewhere / f"{name}.npz", expected, [float(p.max()) for p in probabilities])
+    assert_masks(elsewhere / "lists.npz", expected[:2], [float(p.max()) for p in probabilities[:2]])
+    example = model.probability(PICTURE[:256, :256])
+    assert_masks(elsewhere / "the example.npz", [(example > 0.5).astype(np.uint8)], [float(example.max())])
+
+    refused = json.loads((elsewhere / "sentences.json").read_text())
+    assert [code for code, _ in refused] == ["INVALID_PARAMETER_VALUE"] * 4
+    assert refused[0][1].startswith("image 1: 3 bytes that are no readable picture")
+    assert "missing inputs ['image']" in refused[1][1]
+    assert refused[2][1].startswith("image 0: uint8 (280, 3); send uint8 or uint16 of shape")
+    assert refused[3][1].startswith("image 0: NoneType; send an array")
+
+
+def assert_masks(path: Path, masks: list[np.ndarray], scores: list[float]) -> None:
+    found = np.load(path)
+    assert len(found.files) == len(masks) + 1
+    for position, mask in enumerate(masks):
+        assert found[str(position)].dtype == np.uint8
+        np.testing.assert_array_equal(found[str(position)], mask)
+    np.testing.assert_allclose(found["score"], scores, atol=1e-6)
+
+
+def test_model_folder_holds_no_pickle_and_no_path_of_this_machine(shop: Shop, promoted: Promoted) -> None:
+    files = [path for path in shop.folder(promoted.uri).rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert not [path for path in files if re.search(r"pickle|\.pkl|\.pt$|\.pyc$", path.name)]
+    description = (shop.folder(promoted.uri) / "MLmodel").read_text()
+    assert "python_model" not in description
+    assert str(Path(registry.__file__).parent) not in description
+    assert str(shop.weights[0].parent) not in description
+
+
+def test_requirements_are_exact_pins_of_what_the_model_file_imports(shop: Shop, promoted: Promoted) -> None:
+    pins = (shop.folder(promoted.uri) / "requirements.txt").read_text().split()
+    assert all(re.fullmatch(r"[A-Za-z_-]+==[0-9.]+", pin) for pin in pins)
+    tree = ast.parse(Path(served_model.__file__).read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported = {name.split(".")[0] for name in names} - sys.stdlib_module_names
+    installed = packages_distributions()
+    for name in imported:
+        known = {re.sub("[-_]", "-", package.lower()) for package in installed[name]}
+        pinned = [pin for pin in pins if re.sub("[-_]", "-", pin.split("==")[0].lower()) in known]
+        assert pinned, f"{name} is imported, yet not pinned"
+        assert pinned[0].split("==")[1] == version(pinned[0].split("==")[0]).split("+")[0]
+
+
+def test_signature_and_example_show_how_to_ask(shop: Shop, promoted: Promoted) -> None:
+    signature = mlflow.models.Model.load(str(shop.folder(promoted.uri))).signature
+    assert signature.inputs.input_names() == ["image"]
+    assert signature.outputs.input_names() == ["mask", "score"]
+    request = json.loads((shop.folder(promoted.uri) / "serving_input_example.json").read_text())
+    shown = np.frombuffer(base64.b64decode(request["inputs"]["image"][0]), np.uint8)
+    np.testing.assert_array_equal(cv2.imdecode(shown, cv2.IMREAD_COLOR_RGB), PICTURE[:256, :256])
+
+
+def test_model_can_be_logged_without_an_example(shop: Shop) -> None:
+    run = shop.trial()
+    uri = log_model(shop.client, run, settings=SETTINGS, weights=shop.weights)
+    assert (shop.folder(uri) / "serving_input_example.json").exists()
+
+
+def test_run_and_model_point_at_each_other_with_the_metrics(shop: Shop, promoted: Promoted) -> None:
+    run = shop.client.get_run(promoted.run)
+    model = shop.client.get_logged_model(promoted.uri.removeprefix("models:/"))
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
+    assert model.source_run_id == promoted.run
+    assert model.status == LoggedModelStatus.READY
+    assert model.params == {"loss": "dice_bce"}
+    assert [(m.key, m.value, m.step) for m in model.metrics] == [("iou_mean", 1.5, 1)]
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "parts", "version": promoted.version}]
+    assert shop.client.get_model_version("parts", promoted.version).run_id == promoted.run
+    history = shop.client.get_metric_history(promoted.run, "iou_mean")
+    assert sorted((m.step, m.value) for m in history) == [(0, 0.5), (1, 1.5)]
+
+
+def test_logging_twice_gives_one_model(shop: Shop, promoted: Promoted) -> None:
+    assert shop.log(promoted.run) == promoted.uri
+    assert len(shop.client.get_run(promoted.run).outputs.model_outputs) == 1
+
+
+def test_other_settings_or_weights_are_another_model(shop: Shop, promoted: Promoted) -> None:
+    other = shop.log(promoted.run, threshold=0.7)
+    assert other != promoted.uri
+    swapped = log_model(shop.client, promoted.run, settings=SETTINGS, weights=shop.weights[::-1])
+    assert swapped not in (other, promoted.uri)
+    assert json.loads((shop.folder(other) / "artifacts" / "model.json").read_text())["threshold"] == 0.7
+
+
+def test_interrupted_upload_is_completed_not_repeated(shop: Shop, elsewhere: Path) -> None:
+    run = shop.trial()
+    blocked = shop.home / "artifacts" / "models"
+    blocked.rename(shop.home / "aside")
+    blocked.write_text("a file where a folder is needed")
+    try:
+        with pytest.raises(OSError):  # noqa: PT011 - the operating system's words
+            shop.log(run)
+    finally:
+        blocked.unlink()
+        (shop.home / "aside").rename(blocked)
+    (left,) = models_of(shop, run)
+    assert left.status == LoggedModelStatus.FAILED
+    assert shop.log(run) == left.model_uri
+    (completed,) = models_of(shop, run)
+    assert completed.status == LoggedModelStatus.READY
+    assert len(shop.client.get_run(run).outputs.model_outputs) == 1
+
+
+def models_of(shop: Shop, run: str) -> list[mlflow.entities.LoggedModel]:
+    return shop.client.search_logged_models([shop.experiment], filter_string=f"source_run_id = '{run}'")
+
+
+def test_model_that_does_not_load_leaves_nothing(shop: Shop) -> None:
+    run = shop.trial()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        shop.log(run, network=NETWORK | {"decoder_channels": [32, 32, 16, 16, 8]})
+    assert not models_of(shop, run)
+
+
+def test_registering_twice_gives_one_version(shop: Shop, promoted: Promoted) -> None:
+    again = register(
+        shop.client, "parts", source=promoted.uri, run_id=promoted.run, tags={"harness.trial": "3"}
+    )
+    assert again == promoted.version
+    assert len(shop.client.search_model_versions("name='parts'")) == 1
+    model = shop.client.get_logged_model(promoted.uri.removeprefix("models:/"))
+    assert len(json.loads(model.tags["mlflow.modelVersions"])) == 1
+
+
+def test_each_name_trial_and_content_has_its_own_version(shop: Shop, promoted: Promoted) -> None:
+    def registered(name: str, uri: str, run: str, trial: str) -> str:
+        return register(shop.client, name, source=uri, run_id=run, tags={"harness.trial": trial})
+
+    assert registered("others", promoted.uri, promoted.run, "3") == "1"
+    assert registered("others", shop.log(promoted.run, threshold=0.6), promoted.run, "3") == "2"
+    run = shop.trial()
+    assert registered("others", shop.log(run), run, "4") == "3"
+    assert registered("others", promoted.uri, promoted.run, "3") == "1"
+
+
+def test_alias_moves(shop: Shop, promoted: Promoted) -> None:
+    assert champion(shop.client, "moving") is None
+    run = shop.trial()
+    uris = [shop.log(run), shop.log(run, threshold=0.6)]
+    first, second = (
+        register(shop.client, "moving", source=uri, run_id=run, tags={"harness.trial": "5"}) for uri in uris
+    )
+    assert champion(shop.client, "moving") is None
+    for number in (first, second, first):
+        set_alias(shop.client, "moving", "champion", number)
+        found = champion(shop.client, "moving")
+        assert found is not None
+        assert (found.name, found.version, found.run_id) == ("moving", number, run)
+        assert found.tags == {"harness.trial": "5"}
+
+
+def test_store_that_does_not_answer_is_no_missing_champion(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nobody = MlflowClient(tracking_uri="http://127.0.0.1:9", registry_uri="http://127.0.0.1:9")
+    with pytest.raises(MlflowException):
+        champion(nobody, "parts")
+
+
+def test_nothing_depends_on_or_changes_global_state(shop: Shop, elsewhere: Path) -> None:
+    run = shop.trial()
+    before = mlflow.get_tracking_uri()
+    uri = shop.log(run)
+    register(shop.client, "global", source=uri, run_id=run, tags={"harness.trial": "6"})
+    assert mlflow.active_run() is None
+    assert mlflow.get_tracking_uri() == before
+    assert shop.client.get_run(run).info.status == "FINISHED"
+    assert list(elsewhere.iterdir()) == []
