@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from harness.choices import choose
 from harness.config import Study
 from harness.data.audit.report import Report, audit
 from harness.data.augment import build_augmentation
@@ -23,13 +22,14 @@ from harness.data.sampler import build_order
 from harness.data.split import Split, freeze, read_split
 from harness.errors import ConfigError
 from harness.execute.executors import build_executor
-from harness.model.losses import LOSSES
+from harness.model.losses import build_loss, check_loss
 from harness.model.networks import build_network
 from harness.ranges import corners
 from harness.search.ledger import find_ledger, read_ledger
 from harness.search.pruner import build_pruner
 from harness.search.slots import baseline_params
 from harness.train.checkpoint import write_synced
+from harness.train.fold import coverage_of
 
 PACKAGES = (
     "torch",
@@ -39,7 +39,6 @@ PACKAGES = (
     "optuna",
     "mlflow",
 )
-LIKELY_COVERAGE = 0.01  # for building losses before the data are read
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,7 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
         manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
     )
     split = _split(study, samples, manifest.digest, home)
+    _build_losses(study, samples, split)
     report = audit(samples, split, manifest=manifest.digest)
     return Prepared(study, samples, index.root, manifest.digest, split, report, rare)
 
@@ -195,9 +195,9 @@ def _variants(study: Study) -> Iterator[tuple[str, Study]]:
 
 
 def _build(study: Study, seen: set[str]) -> None:
-    builders = {
+    builders: dict[str, Callable[[], object]] = {
         "network": lambda: build_network(study.network, pretrained=False),
-        "loss": lambda: choose(LOSSES, "loss", study.loss.name, study.loss.settings)(LIKELY_COVERAGE),
+        "loss": lambda: check_loss(study.loss),
         "augment": lambda: build_augmentation(study.augment),
         "train": lambda: build_order(study.train.sampler),
     }
@@ -206,6 +206,17 @@ def _build(study: Study, seen: set[str]) -> None:
         if text not in seen:
             build()
             seen.add(text)
+
+
+def _build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:
+    """Build every loss with the coverage of each fold's training samples. Raises ConfigError."""
+    for fold in range(split.count):
+        coverage = coverage_of(samples.iloc[split.train(samples, fold)])
+        for where, one in _variants(study):
+            try:
+                build_loss(one.loss, coverage)
+            except ConfigError as error:
+                raise ConfigError(f"{where}{error} (training samples of fold {fold})") from None
 
 
 def _split(study: Study, samples: pd.DataFrame, manifest: str, home: Path) -> Split:

@@ -1,12 +1,9 @@
 """Promote the best complete trial: its fold models become one model, and the alias `champion` means it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from mlflow import MlflowClient
 
 from harness.config import Study
 from harness.errors import PromotionRefused
@@ -14,6 +11,7 @@ from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
 from harness.tracking.recorder import find_trial_run
 from harness.tracking.registry import CHAMPION, champion, log_model, register, set_alias
+from harness.tracking.store import Store
 from harness.train.foldrun import committed_result
 
 THRESHOLD = 0.5  # the one that the headline is computed at
@@ -36,9 +34,9 @@ class Promotion:
 
 
 def promote_best(
-    client: MlflowClient, facts: Mapping[str, Any], best: Mapping[str, Any] | None, work: Path
+    store: Store, facts: Mapping[str, Any], best: Mapping[str, Any] | None, work: Path
 ) -> Promotion:
-    """Register the fold models of trial `best` (a row of the ledger) as one model and set the alias.
+    """Register the fold models of trial `best` (a row of the leaderboard) as one model and set the alias.
 
     Nothing is trained. Done again it changes nothing. Raises PromotionRefused without a complete trial,
     DataError where a fold's files are not those that were committed.
@@ -47,8 +45,9 @@ def promote_best(
         raise PromotionRefused(
             f"{facts['key']}: no trial ran all its folds; raise the budget with `run --trials N`"
         )
+    client = store.client()
     trial = int(best["trial"])
-    study = Study.model_validate(facts["settings"]).with_params(json.loads(best["params"]))
+    study = Study.model_validate(facts["settings"]).with_params(best["params"])
     folds = [committed_result(work / str(trial) / str(fold)) for fold in range(study.folds.count)]
     run = find_trial_run(client, facts["name"], facts["key"], trial)
     source = log_model(client, run, settings=model_settings(study), weights=[fold.weights for fold in folds])

@@ -15,32 +15,16 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
+from harness.drive import drive
 from harness.errors import HarnessError, Interrupted
-from harness.execute.executors import build_executor
-from harness.model.classical import baseline_scores
-from harness.prepare import (
-    Files,
-    Prepared,
-    build_every_choice,
-    facts,
-    prepare,
-    run_tags,
-    write_files,
-    write_report,
-)
-from harness.progress import Progress
+from harness.prepare import build_every_choice, facts, prepare, write_report
 from harness.promote import promote_best
-from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, study_metrics, warnings
-from harness.search.ledger import Ledger, find_ledger
+from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
+from harness.search.ledger import find_ledger
 from harness.search.lock import only_driver
-from harness.search.optimize import Search
-from harness.search.slots import Slots, optuna_url
-from harness.search.trial import Recorder, Together, TrialPlan
 from harness.studyfile import find_study, read_study
-from harness.tracking.recorder import MlflowRecorder, StudyFacts
 from harness.tracking.store import PORT, links, open_store, serve, ui_command
 from harness.train.checkpoint import write_synced
-from harness.train.foldrun import FoldJob
 
 CACHES = Path(".cache")
 console = Console(stderr=True)
@@ -56,87 +40,9 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     prepared = prepare(study, base=base, home=home, caches=CACHES)
     refuse_leaks(prepared.report)
     with only_driver(home / "work" / prepared.key):
-        board = search(prepared, home, should_stop)
+        board = drive(prepared, home=home, caches=CACHES, console=console, should_stop=should_stop)
     summarize(board, name, home)
     return board.as_dict()
-
-
-def search(prepared: Prepared, home: Path, should_stop: Callable[[], bool]) -> Leaderboard:
-    """Write what fold runs read, open the records, and carry the trials through their folds."""
-    study = prepared.study
-    files = write_files(prepared, home=home, caches=CACHES)
-    baselines = baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
-    slots = Slots(study, prepared.identity, optuna_url(home))
-    ledger = Ledger(files.work / "ledger", slots.results())
-    ledger.open_study(facts(prepared), baselines)
-    recorder = open_recorder(prepared, files, home)
-    try:
-        carry_out(study, files, slots, [recorder, ledger], should_stop)
-    except HarnessError as error:
-        state = "interrupted" if isinstance(error, Interrupted) else "failed"
-        recorder.close_study(state, as_markdown(read_leaderboard(ledger.folder)), {})
-        raise
-    board = read_leaderboard(ledger.folder)
-    write_synced(ledger.folder / "report.md", as_markdown(board).encode())
-    recorder.close_study("complete", as_markdown(board), study_metrics(board))
-    return board
-
-
-def carry_out(
-    study: Study, files: Files, slots: Slots, recorders: Sequence[Recorder], should_stop: Callable[[], bool]
-) -> None:
-    """Run the search with its progress shown."""
-    executor = build_executor(study.execute, log=files.work / "workers.log")
-
-    def make_job(plan: TrialPlan, fold: int) -> FoldJob:
-        return FoldJob(
-            trial=plan.number,
-            fold=fold,
-            study=plan.study.model_dump(mode="json"),
-            samples=str(files.samples),
-            split=str(files.split),
-            cache=str(files.cache.folder),
-            folder=str(files.work / str(plan.number) / str(fold)),
-        )
-
-    progress = Progress(console, study.search.trials, study.folds.count, len(slots.results()))
-    try:
-        with progress:
-            Search(
-                slots,
-                make_job,
-                folds=study.folds.count,
-                trials=study.search.trials,
-                window=study.search.window,
-                executor=executor,
-                recorder=Together([*recorders, progress]),
-            ).run(should_stop)
-    finally:
-        executor.close()
-
-
-def open_recorder(prepared: Prepared, files: Files, home: Path) -> MlflowRecorder:
-    """Open the study's run in MLflow and attach the leakage report, the split and the settings."""
-    store = open_store(home)
-    client = store.client()
-    study = prepared.study
-    study_facts = StudyFacts(
-        key=prepared.key,
-        settings=study.model_dump(mode="json"),
-        tags=run_tags(prepared),
-        data_name=study.data.dataset.name,
-        data_digest=prepared.manifest,
-        data_source=str(prepared.root),
-    )
-    recorder = MlflowRecorder(client, store.experiment(client, study.name), study_facts)
-    recorder.open_study(
-        {
-            "leakage": files.work / "leakage",
-            "split": files.split,
-            "study": files.work / "ledger" / "study.json",
-        }
-    )
-    return recorder
 
 
 def check(name: str, home: Path) -> dict[str, Any]:
@@ -175,8 +81,7 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
     store = open_store(home)
-    best = None if board.best is None else board.best.to_dict()
-    done = promote_best(store.client(), board.facts, best, ledger.parent)
+    done = promote_best(store, board.facts, board.best, ledger.parent)
     console.print(
         f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
         f"{f' (before: version {done.previous})' if done.previous else ''}\n"

@@ -22,7 +22,6 @@ OPTIONAL = ("photo_id", "instance_id", "fold")
 BOX = ("x0", "y0", "w", "h")
 COLUMNS = ("sample", "mask", "group", "photo", "instance", "class_id", "scale", *BOX, "fold")
 BLANK = frozenset({"", "nan", "<na>", "null"})  # "none" and "na" may be names of classes
-PATH_SETTINGS = {"root", "images", "masks"}
 
 Row = dict[str, Any]
 
@@ -45,7 +44,7 @@ def index_samples(choice: Choice, *, base: Path, cache: Path) -> Index:
     """
     where = f"data.dataset.{choice.name}"
     settings = dict(choice.settings)
-    for name in settings.keys() & PATH_SETTINGS:
+    for name in sorted(settings.keys() & {"root", "images", "masks"}):
         if isinstance(settings[name], str):
             settings[name] = _resolved(settings[name], f"{where}.{name}", base)
     return choose(DATASETS, "data.dataset", choice.name, settings)(cache)

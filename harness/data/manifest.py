@@ -61,7 +61,7 @@ def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
         results = list(pool.map(partial(_read, root=index.root, data=data), rows))
     errors = [result for result in results if isinstance(result, DataError)]
     if errors:
-        others = f" (and {len(errors) - 1} more samples cannot be used)" if len(errors) > 1 else ""
+        others = f" (and {len(errors) - 1} more cannot be used)" if len(errors) > 1 else ""
         raise DataError(f"{errors[0]}{others}") from errors[0]
     read = [result for result in results if not isinstance(result, DataError)]
     _refuse_dark_16_bit([brightest for _, brightest in read if brightest is not None], data)

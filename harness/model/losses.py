@@ -8,9 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from harness.choices import choose
+from harness.config import Choice
 from harness.errors import ConfigError
 from harness.model import loss_terms
 
+LIKELY_COVERAGE = 0.01  # of small objects
 WEIGHT_TOLERANCE = 0.1  # a given class weight may differ from the computed one by this share
 
 
@@ -70,6 +73,18 @@ def balance(loss: Loss, logits: Tensor, target: Tensor) -> Loss:
         for term in loss.terms
     )
     return replace(loss, terms=terms, balanced=False)
+
+
+def build_loss(choice: Choice, coverage: float) -> Loss:
+    """Return the loss a study names, for training samples of this coverage. Raises ConfigError."""
+    return choose(LOSSES, "loss", choice.name, choice.settings)(coverage)
+
+
+def check_loss(choice: Choice) -> None:
+    """Build the loss before the data are read: everything is checked but a class weight against the coverage."""
+    settings = {name: value for name, value in choice.settings.items() if name != "positive_weight"}
+    choose(LOSSES, "loss", choice.name, choice.settings)
+    choose(LOSSES, "loss", choice.name, settings)(LIKELY_COVERAGE)
 
 
 def dice(coverage: float) -> Loss:

@@ -147,6 +147,8 @@ def _from_numbers(numbers: Any, where: str, white: int | None) -> NDArray[Any]:
         raise _refused(where, "a list of uneven rows", "send rows of equal length") from None
     if pixels.dtype.kind not in "iu" or not pixels.size:
         raise _refused(where, f"a list of shape {pixels.shape}, {pixels.dtype}", "send rows of whole numbers")
+    if pixels.ndim == 2 and pixels.shape[1] == 3:  # MLflow takes {"image": array} apart into lists of rows
+        raise _refused(where, f"a list of shape {pixels.shape}, one row of an RGB picture", "send [picture]")
     top = 255 if white is None or white <= 255 else 65535
     if pixels.min() < 0 or pixels.max() > top:
         came = f"a list of numbers from {pixels.min()} to {pixels.max()}"

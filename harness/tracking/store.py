@@ -33,7 +33,8 @@ class Store:
 
     def client(self) -> MlflowClient:
         """Return a client of this store's tracking and registry."""
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for talkative in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, client: MlflowClient, name: str) -> str:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from harness.choices import choose
 from harness.config import Study, Train
 from harness.data.audit.runtime import verify_indices
 from harness.data.augment import build_augmentation
@@ -24,7 +23,7 @@ from harness.data.loader import TrainingSet, training_loader
 from harness.data.sampler import Batches, build_order
 from harness.data.split import Split
 from harness.errors import Collapsed, Interrupted, NotFinite
-from harness.model.losses import LOSSES, Loss, balance
+from harness.model.losses import Loss, balance, build_loss
 from harness.model.metrics import NO_PIXELS, PixelCounts, count_pixels, count_row, iou
 from harness.model.networks import build_network, set_output_bias
 from harness.model.predict import network_logits, normalize, predict_photos
@@ -93,8 +92,8 @@ def prepare(
     settings, streams = study.train, (study.seed, repeat, fold)
     torch.manual_seed(int(np.random.SeedSequence(streams).generate_state(1)[0]))
     positions = data.split.train(data.samples, fold)
-    coverage = _coverage(data.samples.iloc[positions])
-    loss = choose(LOSSES, "loss", study.loss.name, study.loss.settings)(coverage)
+    coverage = coverage_of(data.samples.iloc[positions])
+    loss = build_loss(study.loss, coverage)
     network = build_network(study.network)
     if loss.output_bias is not None:
         set_output_bias(network, loss.output_bias)
@@ -293,5 +292,6 @@ def _cropping(settings: Train) -> Cropping:
     return Cropping(settings.crop, settings.zoom, settings.positive_crops)
 
 
-def _coverage(samples: pd.DataFrame) -> float:
+def coverage_of(samples: pd.DataFrame) -> float:
+    """Return the share of target among the samples' valid pixels."""
     return float(samples["positive"].sum() / max(1, samples["valid"].sum()))

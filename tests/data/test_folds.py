@@ -57,35 +57,39 @@ def of_splitter(splitter, samples):
     return fold
 
 
-def small_sets():
-    """Return 300 feasible random sets of 8 to 24 groups, about 45 % with an object."""
-    sets, seed = [], 0
-    while len(sets) < 300:
-        rng = np.random.default_rng([seed, 8])
-        samples = table(int(rng.integers(8, 25)), seed=seed)
-        if samples.loc[samples["positive"] > 0, "group"].nunique() >= 5:
-            sets.append(samples)
-        seed += 1
-    return sets
+def small_set(seed):
+    """Return a random set of 8 to 24 groups, about 45 % with an object, of very different numbers of images."""
+    rng = np.random.default_rng(seed)
+    groups = int(rng.integers(8, 25))
+    images = np.minimum(rng.geometric(1 / 8, groups), 60)
+    names = np.repeat([f"source {g:02d}" for g in range(groups)], images)
+    here = np.repeat(rng.random(groups) < 0.45, images) & (rng.random(len(names)) < 0.5)
+    px = here * rng.lognormal(4, 1.2, len(names)).astype(int)
+    return pd.DataFrame(
+        {"group": names, "class_id": "one", "positive": px, "objects": (px > 0).astype(int), "valid": 64 * 64}
+    )
 
 
-@pytest.mark.filterwarnings("ignore:The least populated class")
+@pytest.mark.filterwarnings("ignore:The least populated class", "ignore:Number of distinct groups")
 def test_no_feasible_small_set_gets_an_empty_or_positive_less_fold_where_the_usual_splitters_fail():
-    lacking = {"ours": 0, "GroupKFold": 0, "StratifiedGroupKFold": 0}
-    for samples in small_sets():
-        folds = {
-            "ours": split_of(samples, held_out=0).of(samples),
-            "GroupKFold": of_splitter(GroupKFold(5), samples),
-            "StratifiedGroupKFold": of_splitter(StratifiedGroupKFold(5), samples),
-        }
-        for name, fold in folds.items():
-            lacking[name] += min(positive_groups(samples, fold)) == 0
-        ours = positive_groups(samples, folds["ours"])
+    splitters = {"GroupKFold": GroupKFold(5), "StratifiedGroupKFold": StratifiedGroupKFold(5)}
+    lacking, refused = dict.fromkeys(splitters, 0), 0
+    for samples in map(small_set, range(300)):
+        if samples.loc[samples["positive"] > 0, "group"].nunique() < 5:
+            with pytest.raises(DataError, match="positive groups"):
+                split_of(samples)
+            refused += 1
+            continue
+        fold = split_of(samples, held_out=0).of(samples)
+        ours = positive_groups(samples, fold)
+        assert min(ours) > 0, "no fold without a positive group, so none empty"
         assert max(ours) - min(ours) <= 1
-        assert np.bincount(folds["ours"], minlength=5).min() > 0
-    assert lacking["ours"] == 0
-    assert lacking["GroupKFold"] > 100, "the sets must be hard, or this test shows nothing"
-    assert lacking["StratifiedGroupKFold"] > 50
+        for name, splitter in splitters.items():
+            lacking[name] += min(positive_groups(samples, of_splitter(splitter, samples))) == 0
+    feasible = 300 - refused
+    assert feasible > 200
+    assert lacking["GroupKFold"] > 0.4 * feasible, "the sets must be hard, or this test shows nothing"
+    assert lacking["StratifiedGroupKFold"] > 0.05 * feasible
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -94,7 +98,7 @@ def test_folds_are_even_in_positive_groups_then_in_area_objects_and_samples(seed
     rows = summary(samples, split_of(samples, held_out=0))
     assert rows["positive_groups"].max() - rows["positive_groups"].min() <= 1
     assert spread(rows["positive_px"]) < 0.05
-    assert spread(rows["objects"]) < 0.1
+    assert spread(rows["objects"]) < 0.15
     assert spread(rows["samples"]) < 0.1
     assert spread(rows["groups"]) < 0.2
 
@@ -259,7 +263,7 @@ def test_a_given_fold_that_splits_a_group_is_a_leak_that_names_it():
         (lambda f: {g: min(k, 3) for g, k in f.items()}, r"holds the folds \[0, 1, 2, 3\], and folds.count is 5"),
         (lambda f: f | {"p1": 7}, r"holds the folds \[0, 1, 2, 3, 4, 7\]"),
         (lambda f: f | {"p1": -2}, r"holds the folds \[-2, 0"),
-        (lambda f: f | {g: 0 for g in f if g[0] == "p"}, "fold 1 has 0 positive groups among 3"),
+        (lambda f: f | {g: 0 for g in f if g[0] == "p"}, "fold 1 has 0 positive groups among 1"),
         (lambda f: f | {"n0": HELD_OUT}, "held out has 0 positive groups among 1"),
     ],
 )

@@ -1,7 +1,7 @@
-import ast
 import base64
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +21,16 @@ from harness.model.predict import MEAN, STD, network_logits
 from harness.tracking import served_model
 from harness.tracking.served_model import Segmenter
 
-NETWORK = {
-    "arch": "unet",
-    "encoder_name": "tu-test_efficientnet.r160_in1k",
-    "in_channels": 3,
-    "classes": 1,
-    "decoder_channels": [64, 32, 16, 16, 8],
-}
-SETTINGS = {
-    "schema": 1,
-    "network": NETWORK,
-    "size": 64,
-    "white": None,
-    "mean": MEAN,
-    "std": STD,
-    "threshold": 0.5,
-}
+DECODER = [64, 32, 16, 16, 8]
+NETWORK = dict(
+    arch="unet",
+    encoder_name="tu-test_efficientnet.r160_in1k",
+    in_channels=3,
+    classes=1,
+    decoder_channels=DECODER,
+)
+COLORS = dict(mean=MEAN, std=STD)
+SETTINGS = dict(schema=1, network=NETWORK, size=64, white=None, threshold=0.5, **COLORS)
 RNG = np.random.default_rng(3)
 
 
@@ -146,14 +140,6 @@ def test_every_image_gets_a_mask_of_its_own_size(model: Segmenter) -> None:
     assert any(0 < mask.mean() < 1 for mask in result["mask"])
     expected = [float(model.probability(p).max()) for p in PICTURES.values()]
     assert result["score"].tolist() == expected
-
-
-def test_images_of_one_shape_stay_apart(model: Segmenter) -> None:
-    pictures = [noise(40, 40, 3), noise(40, 40, 3)]
-    together = predicted(model, *pictures)
-    for picture, mask in zip(pictures, together["mask"], strict=True):
-        assert (predicted(model, picture)["mask"][0] == mask).all()
-    assert (together["mask"][0] != together["mask"][1]).any()
 
 
 def test_mask_starts_above_the_threshold(folder: Folder) -> None:
@@ -273,6 +259,7 @@ WRONG = {
     "a list of numbers from -1 to 3": [[-1, 3]],
     "a list of shape (1, 2), float64": [[0.5, 1.0]],
     "uint8 (2,); send": [1, 2],
+    "a list of shape (2, 3), one row of an RGB picture": [[1, 2, 3], [4, 5, 6]],
     "text that is no base64": "parts/0001.png",
     "4 bytes that are no readable picture": b"abcd",
     "0 bytes that are no readable picture": b"",
@@ -338,17 +325,8 @@ def test_encoder_weights_are_never_fetched(folder: Folder, model: Segmenter) -> 
     np.testing.assert_array_equal(asked.probability(PICTURES["RGB"]), model.probability(PICTURES["RGB"]))
 
 
-def test_networks_are_in_evaluation_mode(model: Segmenter) -> None:
-    assert [network.training for network in model.networks] == [False, False]
-    np.testing.assert_array_equal(model.probability(PICTURES["RGB"]), model.probability(PICTURES["RGB"]))
-
-
 def test_model_file_imports_nothing_of_the_harness() -> None:
-    tree = ast.parse(Path(served_model.__file__).read_text())
-    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    names += [
-        str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
-    ]
-    assert len(names) > 10
-    assert not [name for name in names if name.split(".")[0] == "harness"]
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+    source = Path(served_model.__file__).read_text()
+    imported = re.findall(r"^\s*(?:import|from) ([\w.]+)", source, re.M)
+    assert len(imported) > 10
+    assert not [name for name in imported if name.startswith(("harness", "."))]

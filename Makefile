@@ -1,0 +1,52 @@
+# Each verb sets up .venv by itself when it is missing or older than the lock file.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/ready
+# Real data for tests and benchmarks, where they are at hand: the folder that holds magnetic_tile/
+HARNESS_DATA ?= $(wildcard $(abspath ../shared/data))
+ifneq ($(HARNESS_DATA),)
+export HARNESS_DATA
+endif
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check ui bench lock clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+run: $(READY) ## run the study small_defects on built-in data
+	$(BIN)/python -m harness.study run small_defects
+
+test: $(READY) ## run the tests that take seconds
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: $(READY) ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(READY) ## style, types and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+ui: $(READY) ## MLflow's pages on what was run here
+	$(BIN)/python -m harness.study ui
+
+bench: $(READY) ## time and memory, as ratios side by side
+	$(BIN)/python -m benchmarks.loader
+
+lock: ## make requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+		--no-header --no-emit-index-url --no-annotate -q -o requirements.lock
+
+clean: ## remove .venv and caches; results in mlruns stay
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 to 3.13 found; install one, or name it: make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

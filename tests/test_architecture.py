@@ -1,0 +1,121 @@
+"""The arrows and the doors of DESIGN: imports point one way, each big dependency has one home."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "harness"
+
+# From top to bottom; a file imports only what stands above it, or left of it in its own row.
+ROWS = """
+errors choices ranges config studyfile
+data.pictures data.demo data.index data.manifest data.audit data.balance data.split data.folds data.cache data.crops \
+data.augment data.sampler data.loader
+model.networks model.loss_terms model.losses model.metrics model.predict model.classical
+train.outbox train.checkpoint train.fold train.foldrun
+evaluate.scores
+execute.task execute.inline execute.worker execute.local execute.executors
+search.trial search.pruner search.space search.slots search.optimize search.ledger search.lock
+tracking.store tracking.recorder tracking.served_model tracking.registry
+promote report prepare progress drive
+study
+"""
+ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]
+DOORS = {
+    "mlflow": ("tracking",),
+    "optuna": ("search",),
+    "albumentations": ("data",),
+    "segmentation_models_pytorch": ("model", "tracking.served_model"),  # the served model imports public packages only
+    "ray": ("execute",),
+}
+MOST_LINES, MOST_FUNCTION_LINES = 300, 60
+
+
+def files() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py") if p.name != "__init__.py")
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def place(name: str) -> int:
+    """Return where a module stands; the files of data/audit share one place and are ordered by their own test."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        if (prefix := ".".join(parts[:length])) in ORDER:
+            return ORDER.index(prefix)
+    return -1
+
+
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_a_file_imports_only_what_stands_before_it(path: Path) -> None:
+    here = name_of(path)
+    assert place(here) >= 0, f"{here} has no place in the order of layers"
+    for imported in imports_of(path):
+        if imported.startswith("harness.") and (there := place(imported.removeprefix("harness."))) >= 0:
+            inside_audit = here.startswith("data.audit.") and imported.startswith("harness.data.audit.")
+            assert there < place(here) or inside_audit, f"{here} imports {imported}"
+
+
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_each_big_dependency_has_one_door(path: Path) -> None:
+    here = name_of(path)
+    for imported in imports_of(path):
+        homes = DOORS.get(imported.split(".")[0])
+        assert homes is None or here.startswith(homes), f"{here} imports {imported}; it belongs to {homes}"
+
+
+def test_no_import_cycle_inside_the_audit() -> None:
+    audit = {name_of(p): set(imports_of(p)) for p in files() if name_of(p).startswith("data.audit.")}
+    placed: set[str] = set()
+    while audit:
+        free = [n for n, found in audit.items() if not any(f"harness.{o}" in found for o in audit if o != n)]
+        assert free, f"cycle among {sorted(audit)}"
+        placed.update(free)
+        audit = {name: found for name, found in audit.items() if name not in placed}
+
+
+def test_the_served_model_imports_nothing_of_ours() -> None:
+    found = list(imports_of(PACKAGE / "tracking" / "served_model.py"))
+    assert not [name for name in found if name.startswith("harness")]
+
+
+def test_nobody_imports_the_story_and_it_defines_no_class() -> None:
+    assert not [p for p in files() if "harness.study" in set(imports_of(p))]
+    tree = ast.parse((PACKAGE / "study.py").read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+
+
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_files_and_functions_stay_readable(path: Path) -> None:
+    text = path.read_text()
+    assert len(text.splitlines()) <= MOST_LINES
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "no module docstring"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            assert length <= MOST_FUNCTION_LINES, f"{node.name} has {length} lines"
+
+
+def test_the_order_names_every_file_and_the_readme_shows_the_layers() -> None:
+    for name in ORDER:
+        assert (PACKAGE / Path(*name.split("."))).with_suffix(".py").is_file() or (
+            PACKAGE / Path(*name.split("."))
+        ).is_dir(), f"{name} is in the order and not in the package"
+    readme = (PACKAGE.parent / "README.md").read_text()
+    for layer in dict.fromkeys(name.split(".")[0] for name in ORDER):
+        assert layer in readme, f"README does not show {layer}"
