@@ -4,9 +4,10 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.choices import nearest
+from harness.complaint import explain
 from harness.errors import ConfigError
 from harness.ranges import Alternatives, Dimension, Value, parse
 
@@ -198,22 +199,26 @@ class Study(Settings):
             elif dimension is None and path.split(".")[0] in space:
                 continue  # a setting of the choice above
             put(tree, path, value)
-        return type(self).model_validate(tree)
+        return _checked(tree)
 
     def with_settings(self, settings: dict[str, Value]) -> "Study":
         """Return this study with some dotted settings replaced, such as those of a baseline."""
         tree = self.model_dump()
         for path, value in settings.items():
             put(tree, path, value)
-        return type(self).model_validate(tree)
+        return _checked(tree)
 
-    def identity(self, split_id: str) -> str:
-        """Return the study's id, SHA-256 of its split and of its settings without names, budget and paths."""
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings that decide the result, nested: all but names, budget, paths and where it is computed."""
         tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
         tree["search"].pop("trials")
         tree["data"].pop("dataset")  # the split's id covers the content
-        tree["train"].pop("loader_workers")  # the result does not depend on it
-        text = json.dumps([tree, split_id], sort_keys=True)
+        tree["train"].pop("loader_workers")
+        return tree
+
+    def identity(self, split_id: str) -> str:
+        """Return the study's id: SHA-256 of its split and of the settings that decide its result."""
+        text = json.dumps([self.decisive(), split_id], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -257,6 +262,13 @@ def known_paths() -> list[str]:
         return found
 
     return walk(Study, "")
+
+
+def _checked(tree: dict[str, Any]) -> Study:
+    try:
+        return Study.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, known_paths())) from None
 
 
 def put(tree: dict[str, Any], path: str, value: Value) -> None:

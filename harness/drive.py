@@ -55,7 +55,7 @@ def _open_recorder(prepared: Prepared, files: Files, home: Path) -> MlflowRecord
     study = prepared.study
     study_facts = StudyFacts(
         key=prepared.key,
-        settings=study.model_dump(mode="json"),
+        settings=study.decisive(),
         tags=run_tags(prepared),
         data_name=study.data.dataset.name,
         data_digest=prepared.manifest,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from harness.search.ledger import read_ledger
@@ -20,6 +21,9 @@ SCORES = {  # beside the headline: name in the ledger and in MLflow, heading
     "clean_with_false_object": "clean with a false object",
 }
 HEADINGS = ("trial", "loss", "IoU mean ± std", *SCORES.values(), "augmentation", "state")
+SHORT = ("trial", "loss", "IoU mean ± std", "IoU/positive", "recall", "F1", "clean false", "augment", "state")
+NARROW = 110  # columns of a terminal below which two scores are left out
+LEFT_OUT = ("IoU/positive", "F1", "augment")
 _BASELINE_NAMES = {"constant": "best constant", "classical": "top-hat + Otsu"}
 
 
@@ -67,20 +71,26 @@ def study_metrics(board: Leaderboard) -> dict[str, float]:
 def as_markdown(board: Leaderboard) -> str:
     """Return the leaderboard as a Markdown page."""
     facts = board.facts
-    lines = [f"# {facts['name']}", "", facts["description"], "", *_facts_lines(facts), ""]
+    lines = [_headline(board), "", facts["description"], "", *_facts_lines(facts), ""]
     lines += [f"| {' | '.join(HEADINGS)} |", "|" + "---|" * len(HEADINGS)]
     lines += [f"| {' | '.join(cells)} |" for cells in _rows(board)]
     return "\n".join([*lines, "", *(f"- {warning}" for warning in warnings(board)), ""])
 
 
-def as_table(board: Leaderboard) -> Table:
-    """Return the leaderboard for a terminal."""
-    table = Table(title=f"{board.facts['key']}, profile {board.facts['profile']}", title_justify="left")
-    for heading in HEADINGS:
+def as_table(board: Leaderboard, width: int) -> Table:
+    """Return the leaderboard for a terminal of this width."""
+    table = Table(
+        title=f"{board.facts['key']}, profile {board.facts['profile']}", title_justify="left", box=SIMPLE_HEAD
+    )
+    table.pad_edge, table.padding = False, (0, 1)
+    shown = [i for i, heading in enumerate(SHORT) if width >= NARROW or heading not in LEFT_OUT]
+    for heading in (SHORT[i] for i in shown):
         words = heading in ("loss", "state")
-        table.add_column(heading, justify="left" if words else "right", overflow="fold")
+        table.add_column(
+            heading, justify="left" if words else "right", no_wrap=heading != "loss", overflow="fold"
+        )
     for cells in _rows(board):
-        table.add_row(*cells)
+        table.add_row(*(cells[i] for i in shown))
     return table
 
 
@@ -88,7 +98,7 @@ def warnings(board: Leaderboard) -> list[str]:
     """Return what a reader must know before believing the table."""
     found = [
         f"Trial {row['trial']}: the epochs that looked best on their own folds would add "
-        f"{row['best_epoch_gain']:.3f} IoU to its mean; the last epoch counts. Train longer, or lower the learning rate."
+        f"{row['best_epoch_gain']:.3f} IoU to its mean; the last epoch counts. Train longer, or lower train.lr."
         for row in board.trials
         if (row.get("best_epoch_gain") or 0.0) > LAST_EPOCH_WARNING
     ]
@@ -104,6 +114,14 @@ def warnings(board: Leaderboard) -> list[str]:
         "The std over folds is no confidence interval, and the best of several trials on the same folds looks "
         "better than it is.",
     ]
+
+
+def _headline(board: Leaderboard) -> str:
+    classical = f"top-hat + Otsu, without learning: {_score(board.baselines['classical'])}"
+    if board.best is None:
+        return f"**No trial ran all its folds.** IoU of {classical}"
+    best = f"**Best: trial {board.best['trial']}, {board.best['loss']}, IoU {_score(board.best)}**"
+    return f"{best} (mean ± std over folds); {classical}"
 
 
 def _facts_lines(facts: Mapping[str, Any]) -> list[str]:
@@ -127,10 +145,10 @@ def _rows(board: Leaderboard) -> list[list[str]]:
 def _trial_cells(row: Mapping[str, Any]) -> list[str]:
     params, loss = row["params"], row["loss"]
     settings = [f"{k.rpartition('.')[2]} {v:.3g}" for k, v in params.items() if k.startswith(f"loss.{loss}.")]
-    named = f"{loss} ({', '.join(settings)})" if settings else loss
+    named = f"{loss}, {', '.join(settings)}" if settings else loss
     beside = ["" if row.get(name) is None else f"{row[name]:.3f}" for name in SCORES]
     strength = params.get("augment.strength")
-    state = row["state"] if row["kind"] == "searched" else f"{row['state']} (baseline)"
+    state = row["kind"] if row["state"] == "complete" else row["state"]
     return [
         str(row["trial"]),
         named,

@@ -1,9 +1,9 @@
 """The story of a study, and the command line: run, check, report, promote, ui. Imported by nobody."""
 
 import argparse
+import contextlib
 import json
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -95,24 +95,19 @@ def promote(name: str, home: Path) -> dict[str, Any]:
 
 def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
     """Serve MLflow's own pages on this machine, with links that open the trials sorted by IoU."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     store = open_store(home)
     address = f"http://127.0.0.1:{port}"
     wanted = load(name)[0].name if name else None
     with serve(store, port) as server:
         console.print(f"MLflow on {address} (Ctrl-C ends it)", highlight=False)
-        for experiment, number in store.experiments(wanted).items():
-            for what, link in links(number, address=address).items():
+        for experiment, key in store.experiments(wanted).items():
+            for what, link in links(key, address=address).items():
                 console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
-        wait_for(server)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.wait()
     return {"address": address}
-
-
-def wait_for(server: "subprocess.Popen[bytes]") -> None:
-    """Wait until the server ends or Ctrl-C is pressed."""
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        console.print("stopped", highlight=False)
 
 
 def load(name: str) -> tuple[Study, Path]:
@@ -144,7 +139,7 @@ def show(board: Leaderboard) -> None:
     """Print the leaderboard with what must be known beside it."""
     if board.facts["description"]:
         console.print(board.facts["description"], highlight=False, markup=False)
-    console.print(as_table(board))
+    console.print(as_table(board, console.width))
     for warning in warnings(board):
         console.print(f"- {warning}", highlight=False, markup=False)
 

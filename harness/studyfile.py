@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from harness.choices import nearest
+from harness.complaint import explain
 from harness.config import Settings, Study, is_group, known_paths, setting_type
 from harness.errors import ConfigError
 
@@ -101,34 +101,6 @@ def _validate(path: Path, tree: dict[str, Any], profile: str) -> Study:
     try:
         return Study.model_validate(tree | {"profile": profile})
     except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error)}") from None
+        raise ConfigError(f"{where}: {explain(error, known_paths())}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def explain(error: ValidationError) -> str:
-    """Return the first complaint as `dotted.path: value; what is allowed`, and how many more there are."""
-    details = error.errors()
-    first = _sentence(details[0])
-    return first if len(details) == 1 else f"{first} (and {len(details) - 1} more)"
-
-
-def _sentence(detail: ErrorDetails) -> str:
-    where = ".".join(str(part) for part in detail["loc"])
-    match detail["type"]:
-        case "extra_forbidden":
-            return f"{where}: no such setting{nearest(where, known_paths())}"
-        case "missing":
-            return f"{where}: missing; this setting has no default"
-        case "literal_error" | "enum":
-            allowed = str(detail["ctx"]["expected"])
-            close = nearest(detail["input"], re.findall("'([^']*)'", allowed))
-            return f"{where}: {detail['input']!r} is not allowed{close}; allowed: {allowed}"
-        case _:
-            message = detail["msg"].removeprefix("Value error, ")
-            return f"{where}: {_short(detail['input'])}: {message[:1].lower()}{message[1:]}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 
 # From top to bottom; a file imports only what stands above it, or left of it in its own row.
 ROWS = """
-errors choices ranges config studyfile
+errors choices complaint ranges config studyfile
 data.pictures data.demo data.index data.manifest data.audit data.balance data.split data.folds data.cache data.crops \
 data.augment data.sampler data.loader
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
@@ -27,7 +27,10 @@ DOORS = {
     "mlflow": ("tracking",),
     "optuna": ("search",),
     "albumentations": ("data",),
-    "segmentation_models_pytorch": ("model", "tracking.served_model"),  # the served model imports public packages only
+    "segmentation_models_pytorch": (
+        "model",
+        "tracking.served_model",
+    ),  # the served model imports public packages only
     "ray": ("execute",),
 }
 MOST_LINES, MOST_FUNCTION_LINES = 300, 60

@@ -62,13 +62,21 @@ def test_the_name_is_the_file_name_unless_written(write) -> None:
         ("epochs: 9", "epochs: nine", "train.epochs: 'nine': input should be a valid integer"),
         ("seed: 3", "seed: -3", "seed: -3: input should be greater than or equal to 0"),
         ("data: {dataset: demo}", "", "data: missing"),
-        ("precision: bf16", "precision: bf1", "'bf1' is not allowed, did you mean 'bf16'?; allowed: 'fp32' or 'bf16'"),
+        (
+            "precision: bf16",
+            "precision: bf1",
+            "'bf1' is not allowed, did you mean 'bf16'?; allowed: 'fp32' or 'bf16'",
+        ),
         ("augment.strength", "augment.strenth", "search.augment.strenth: no such setting"),
         ("[0, 1]", "[1, 0]", "search.augment.strength: the range starts at 1"),
         ("seed: 3", "seed: 3\nseed: 4", "line 3: the key 'seed' stands twice"),
         ("seed: 3", "seed: [", "is no valid YAML"),
         ("seed: 3", "profile: gpuu", "profile: 'gpuu' is not in profiles, did you mean 'gpu'?"),
-        ("cpu: {train: {epochs: 2}, network: unet, search: {trials: 2}}", "cpu: 3", "profiles: must be names"),
+        (
+            "cpu: {train: {epochs: 2}, network: unet, search: {trials: 2}}",
+            "cpu: 3",
+            "profiles: must be names",
+        ),
     ],
 )
 def test_a_complaint_names_file_path_value_and_way_out(write, old: str, new: str, said: str) -> None:

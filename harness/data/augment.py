@@ -6,6 +6,7 @@ sample, since left to itself it repeats its numbers in each worker and epoch (2.
 """
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -26,17 +27,18 @@ class Augmentation:
     """A recipe at one strength, for gray (H, W) and RGB (H, W, 3) pictures."""
 
     def __init__(self, recipe: Callable[[float, bool], list[Any]], strength: float) -> None:
-        self._pipelines = {
-            color: A.Compose(recipe(2 * strength, color), strict=True) if strength > 0 else None
-            for color in (False, True)
-        }
+        factor = 2 * strength or 1.0  # built at strength 0 too: wrong settings are refused at any strength
+        pipelines = {color: A.Compose(recipe(factor, color), strict=True) for color in (False, True)}
+        self._pipelines = pipelines if strength > 0 else None
 
     def __call__(self, image: Pixels, mask: Pixels, seed: int) -> tuple[Pixels, Pixels]:
         """Return the pair as changed by the numbers that follow from `seed`."""
-        pipeline = self._pipelines[image.ndim == 3]
-        if pipeline is None:
+        if self._pipelines is None:
             return image, mask
-        pipeline.set_random_seed(seed)
+        pipeline = self._pipelines[image.ndim == 3]
+        # one stream for all of them: set_random_seed would give every transform the same numbers, so that a picture
+        # is mirrored both ways, turned, shifted and lit, or nothing at all
+        pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         changed = pipeline(image=image, mask=mask)
         return changed["image"], changed["mask"]
 

@@ -1,13 +1,14 @@
 """Pictures decoded and resized once, in memory-mapped files that all folds, trials and processes share."""
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -20,8 +21,8 @@ from harness.config import Data
 from harness.data.pictures import fit, fit_mask, read_image, read_mask
 from harness.errors import DataError
 
-CACHE_VERSION = 1  # part of every key: raise it when the stored form changes
-STALE_AFTER = 24 * 3600.0  # s; a builder's folder older than this was left by a killed one
+CACHE_VERSION = 2  # part of every key: raise it when the stored form changes
+ROWS, LOCK = "rows.parquet", "lock"
 
 Pixels = NDArray[np.uint8]
 
@@ -60,27 +61,29 @@ class Cache:
 
 
 def open_cache(folder: Path) -> Cache:
-    """Open a finished cache. Raises DataError when it is not there."""
-    if not (folder / "rows.parquet").is_file():
+    """Open a finished cache. Raises DataError when it is not there, or not whole."""
+    rows = _whole_rows(folder)
+    if rows is None:
         raise DataError(f"{folder}: no decoded pictures here; run the study again, it builds them")
-    return Cache(folder, pd.read_parquet(folder / "rows.parquet"))
+    return Cache(folder, rows)
 
 
 def build_cache(samples: pd.DataFrame, root: Path, data: Data, caches: Path) -> Cache:
     """Return the cache of these samples under `caches`, building it when it is not there.
 
     Keyed by content and settings. Built in a folder of its own and renamed when whole, so a killed builder leaves
-    no half cache, and of two builders at once the first one wins.
+    no half cache, and of two builders at once the first one wins. What killed builders left is removed.
     """
     final = caches / cache_key(samples, data)
-    if not final.is_dir():
+    if _whole_rows(final) is None:
         caches.mkdir(parents=True, exist_ok=True)
-        _remove_stale(caches)
+        _remove_abandoned(caches)
         _refuse_full_disk(samples, data, caches)
         building = Path(tempfile.mkdtemp(prefix="building-", dir=caches))
         try:
-            _write(samples, root, data, building)
-            _rename_unless_there(building, final)
+            with _locked(building):
+                _write(samples, root, data, building)
+            _move_unless_there(building, final)
         finally:
             shutil.rmtree(building, ignore_errors=True)
     return open_cache(final)
@@ -88,7 +91,8 @@ def build_cache(samples: pd.DataFrame, root: Path, data: Data, caches: Path) -> 
 
 def cache_key(samples: pd.DataFrame, data: Data) -> str:
     """Return the name of the cache: SHA-256 (24 digits) over contents in order and all settings that change pixels."""
-    contents = samples[["pixels_sha256", "mask_sha256"]].to_numpy().tolist()
+    # gray pixels have one hash as gray and as RGB files, but are stored as they are read
+    contents = samples[["pixels_sha256", "channels", "mask_sha256"]].to_numpy().tolist()
     text = json.dumps([CACHE_VERSION, data.size, data.white, contents])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -106,7 +110,7 @@ def _write(samples: pd.DataFrame, root: Path, data: Data, folder: Path) -> None:
         for file in (images, masks, truths):
             file.flush()
             os.fsync(file.fileno())
-    pd.DataFrame(rows).to_parquet(folder / "rows.parquet")
+    pd.DataFrame(rows).to_parquet(folder / ROWS)
 
 
 def _decoded(samples: pd.DataFrame, root: Path, data: Data) -> Iterator[tuple[Pixels, Pixels]]:
@@ -139,18 +143,57 @@ def _write_sample(
     return row
 
 
-def _rename_unless_there(building: Path, final: Path) -> None:
+def _whole_rows(folder: Path) -> pd.DataFrame | None:
+    """Return the rows of a cache whose files all have their length; None where a part is missing."""
+    try:
+        rows = pd.read_parquet(folder / ROWS)
+        last = rows.iloc[-1]
+        lengths = {
+            "images.bin": last.image_at + last.height * last.width * last.channels,
+            "masks.bin": last.mask_at + last.height * last.width,
+            "truth.bin": last.truth_at + last.truth_bytes,
+        }
+        whole = all((folder / name).stat().st_size == length for name, length in lengths.items())
+    except (OSError, ValueError):  # missing, or cut off by a power failure
+        return None
+    return rows if whole else None
+
+
+def _move_unless_there(building: Path, final: Path) -> None:
     try:
         building.rename(final)
     except OSError:
-        if not final.is_dir():  # else another builder was first, with the same content
-            raise
+        if _whole_rows(final) is not None:  # another builder was first, with the same content
+            return
+        broken = building.with_name(f"{building.name}-broken")
+        final.rename(broken)
+        shutil.rmtree(broken)
+        building.rename(final)
 
 
-def _remove_stale(caches: Path) -> None:
+@contextmanager
+def _locked(building: Path) -> Iterator[None]:
+    """Hold a lock in the folder, which ends with this process however that ends."""
+    with (building / LOCK).open("wb") as lock:
+        with suppress(OSError):  # a file system without locks: nothing is ever taken for abandoned there
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        (building / LOCK).unlink()
+
+
+def _remove_abandoned(caches: Path) -> None:
     for folder in caches.glob("building-*"):
-        if time.time() - folder.stat().st_mtime > STALE_AFTER:
+        if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        with (folder / LOCK).open("r+b") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:  # locked by its builder, or about to be, or just finished
+        return False
 
 
 def _refuse_full_disk(samples: pd.DataFrame, data: Data, caches: Path) -> None:

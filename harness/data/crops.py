@@ -27,25 +27,27 @@ def cut_crop(
 ) -> tuple[Pixels, Pixels]:
     """Return a crop (size, size[, 3]) and its mask (size, size).
 
-    With probability `positive_share` the window holds an object drawn uniformly among the picture's objects
+    With probability `positive_share` the crop shows an object drawn uniformly among the picture's objects
     (if it has any), so that large objects do not crowd out small ones.
     """
     side = round(cropping.size * math.exp(rng.uniform(-1, 1) * math.log(cropping.zoom)))
-    wanted = rng.random() < cropping.positive_share
-    point = _point_of_an_object(mask, rng) if wanted else None
-    small, small_mask = _shown(image, mask, _window(mask.shape, side, point, rng), side, cropping.size)
-    if point is not None and not (small_mask == 1).any():  # lost in shrinking: show it at full size
-        corner = _window(mask.shape, cropping.size, point, rng)
-        return _shown(image, mask, corner, cropping.size, cropping.size)
-    return small, small_mask
+    drawn = _draw_object(mask, rng) if rng.random() < cropping.positive_share else None
+    point = None if drawn is None else _draw_point(drawn, rng)
+    corner = _window(mask.shape, side, point, rng)
+    if drawn is not None and not (_cut_mask(drawn, corner, side, cropping.size) == 1).any():
+        side = cropping.size  # the object is lost in shrinking: show it at full size
+        corner = _window(mask.shape, side, point, rng)
+    return _cut_image(image, corner, side, cropping.size), _cut_mask(mask, corner, side, cropping.size)
 
 
-def _point_of_an_object(mask: Pixels, rng: np.random.Generator) -> tuple[int, int] | None:
-    target = (mask == 1).astype(np.uint8)
-    count, labels = cv2.connectedComponents(target, connectivity=8)
-    if count < 2:
-        return None
-    rows, columns = np.nonzero(labels == rng.integers(1, count))
+def _draw_object(mask: Pixels, rng: np.random.Generator) -> Pixels | None:
+    """Return the mask of one 8-connected object alone."""
+    count, labels = cv2.connectedComponents((mask == 1).astype(np.uint8), connectivity=8)
+    return (labels == rng.integers(1, count)).astype(np.uint8) if count > 1 else None
+
+
+def _draw_point(drawn: Pixels, rng: np.random.Generator) -> tuple[int, int]:
+    rows, columns = np.nonzero(drawn)
     pick = rng.integers(len(rows))
     return int(rows[pick]), int(columns[pick])
 
@@ -63,17 +65,26 @@ def _window(
     return corner[0], corner[1]
 
 
-def _shown(
-    image: Pixels, mask: Pixels, corner: tuple[int, int], side: int, size: int
-) -> tuple[Pixels, Pixels]:
-    top, left = corner
-    height, width = mask.shape
-    inside = np.s_[max(0, top) : min(height, top + side), max(0, left) : min(width, left + side)]
+def _cut_image(image: Pixels, corner: tuple[int, int], side: int, size: int) -> Pixels:
+    inside, before, after = _edges(image.shape, corner, side)
+    return fit(reflect(image[inside], before, after), size)
+
+
+def _cut_mask(mask: Pixels, corner: tuple[int, int], side: int, size: int) -> Pixels:
+    inside, before, after = _edges(mask.shape, corner, side)
+    edges = list(zip(before, after, strict=True))
+    return fit_mask(np.pad(mask[inside], edges, constant_values=IGNORE), size)
+
+
+def _edges(
+    shape: tuple[int, ...], corner: tuple[int, int], side: int
+) -> tuple[tuple[slice, slice], tuple[int, int], tuple[int, int]]:
+    """Return the part of a window that lies inside the picture, and what is missing before and after it."""
+    (top, left), (height, width) = corner, shape[:2]
     before = max(0, -top), max(0, -left)
     after = max(0, top + side - height), max(0, left + side - width)
-    padded = reflect(image[inside], before, after)
-    edges = list(zip(before, after, strict=True))
-    return fit(padded, size), fit_mask(np.pad(mask[inside], edges, constant_values=IGNORE), size)
+    inside = slice(max(0, top), min(height, top + side)), slice(max(0, left), min(width, left + side))
+    return inside, before, after
 
 
 def reflect(image: Pixels, before: tuple[int, int], after: tuple[int, int]) -> Pixels:

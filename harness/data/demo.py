@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 
-DEMO_VERSION = 1  # goes up with every change of a pixel or a row; belongs in the folder's name
+DEMO_VERSION = 2  # goes up with every change of a pixel or a row; belongs in the folder's name
 COLUMNS = ("sample_path", "mask_path", "source_image_id", "class_id", "scale", "photo_id")  # and a Box
 CLEAN = "clean"
 TEXTURES = ("brick", "grass", "gravel")
@@ -31,7 +31,7 @@ GRID = 5  # cells along each side of a texture
 MOST_SOURCES = len(TEXTURES) * GRID**2
 FEWEST_PIXELS = 24  # of a defect, in a crop that is meant to show one
 SCALES = {1: "full", 2: "0.5"}
-FINER = 4  # outlines are drawn this much larger, then averaged down
+FINER = 4  # lines are drawn this much larger, then averaged down: cv2 has whole widths only
 
 Gray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -144,7 +144,7 @@ def draw_source(seed: int, number: int) -> Source:
     rng = np.random.default_rng((seed, number, 0))
     name = (*KINDS, CLEAN)[number % (len(KINDS) + 1)]
     intact = _cluttered(rng, _material(rng, texture_cell(number)))
-    tint = rng.uniform(0.8, 1, 3).astype(np.float32) if rng.random() < 0.3 else None
+    tint = rng.uniform(0.85, 1, 3).astype(np.float32) if rng.random() < 0.3 else None
     surface, mask = intact, np.zeros(intact.shape, bool)
     if name != CLEAN:
         kind = KINDS[name]
@@ -184,9 +184,9 @@ def _material(rng: Generator, cell: Gray) -> Gray:
     bare = cv2.remap(cell, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     bare = rng.uniform(7, 12) * (bare - bare.mean()) / bare.std()
     bare += 3 * _grain(rng, bare.shape, 0.7) + 4 * _grain(rng, bare.shape, 2.5)
-    steepness, toward = rng.uniform(0.1, 0.25), rng.uniform(0, 2 * math.pi)
+    steepness, toward = rng.uniform(0.08, 0.2), rng.uniform(0, 2 * math.pi)
     light = 1 + steepness * (math.cos(toward) * x + math.sin(toward) * y)
-    return np.asarray((rng.uniform(110, 165) + bare) * light, np.float32)
+    return np.asarray((rng.uniform(125, 160) + bare) * light, np.float32)
 
 
 def _grain(rng: Generator, shape: Shape, size: float) -> Gray:
@@ -217,21 +217,15 @@ def _place(rng: Generator, shape: Shape) -> NDArray[np.float64]:
     return rng.uniform(24, np.array(shape[::-1]) - 24)
 
 
-def _averaged_down(canvas: NDArray[np.uint8]) -> Gray:
-    """Return how much of each pixel a shape covers, 0-1."""
-    small = cv2.resize(canvas, None, fx=1 / FINER, fy=1 / FINER, interpolation=cv2.INTER_AREA)
-    return np.asarray(small / 255, np.float32)
-
-
 def _blob(rng: Generator, shape: Shape, radii: tuple[float, float]) -> Gray:
-    """Outline a closed, uneven shape with a radius (px) in this range."""
+    """Outline a closed, uneven shape, its radius (px) in this range: how much of each pixel it covers, 0-1."""
     angle = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     waves = [rng.uniform(0, 0.22) / k * np.cos((k + 1) * angle + rng.uniform(0, 6)) for k in range(1, 5)]
     circle = np.stack([np.cos(angle), np.sin(angle) * rng.uniform(0.75, 1)], axis=1)
     points = _place(rng, shape) + rng.uniform(*radii) * (1 + np.sum(waves, axis=0))[:, None] * circle
-    canvas = np.zeros([FINER * side for side in shape], np.uint8)
-    cv2.fillPoly(canvas, [np.round(FINER * points).astype(np.int32)], 255)
-    return _averaged_down(canvas)
+    canvas = np.zeros(shape, np.uint8)
+    cv2.fillPoly(canvas, [np.round(16 * points).astype(np.int32)], 255, cv2.LINE_AA, shift=4)  # 1/16 px
+    return np.asarray(canvas / 255, np.float32)
 
 
 def _walk(rng: Generator, heading: float, lengths: tuple[float, float], jag: float) -> NDArray[np.float64]:
@@ -254,13 +248,14 @@ def _line(rng: Generator, shape: Shape, lengths: tuple[float, float], jag: float
         for k, (start, end) in enumerate(pairwise(np.round(FINER * line).astype(int).tolist()), start=1):
             thin = 1 - 0.5 * (2 * k / len(line) - 1) ** 2
             cv2.line(canvas, start, end, 255, round(FINER * full * thin))
-    return _averaged_down(canvas)
+    small = cv2.resize(canvas, shape[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(small / 255, np.float32)
 
 
 def _exposed(rng: Generator, source: Source) -> NDArray[np.uint8]:
     """Photograph a surface with the gain, gamma, offset and sensor noise of one exposure."""
     light = source.surface if source.tint is None else source.surface[..., None] * source.tint
-    level = np.clip(rng.uniform(0.7, 1.2) * light / 255, 0, 1) ** rng.uniform(0.8, 1.25)
+    level = np.clip(rng.uniform(0.85, 1.15) * light / 255, 0, 1) ** rng.uniform(0.88, 1.12)
     noise = rng.uniform(1.5, 4) * rng.standard_normal(light.shape, np.float32)
     return np.clip(np.round(255 * level + rng.uniform(-8, 8) + noise), 0, 255).astype(np.uint8)
 

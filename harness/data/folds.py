@@ -51,33 +51,38 @@ def make_split(
 
 def _group_table(samples: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return one row a group, from large to small, equal ones by a hash of (seed, group)."""
-    names = samples["group"]
-    blank = (names.isna() | (names.astype(str).str.strip() == "")).to_numpy()
-    if not len(samples) or blank.any():
-        row = (
-            f"row {int(np.argmax(blank))} of {len(samples)} has no group"
-            if len(samples)
-            else "there are no samples"
+    _refuse_blank_groups(samples["group"])
+    codes, names = pd.factorize(samples["group"].to_numpy(dtype=object), sort=True)
+    summed = {"positive_px": samples["positive"], "objects": samples["objects"]}
+    sums = {name: np.bincount(codes, column.to_numpy(dtype=float)) for name, column in summed.items()}
+    sums["samples"] = np.bincount(codes).astype(float)
+    positive = sums["positive_px"] > 0
+    hashes = np.array([hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in names])
+    order = np.lexsort((hashes, -sums["samples"], -sums["objects"], -sums["positive_px"]))
+    columns = sums | {"positive_groups": positive, "negative_groups": ~positive} | _classes(samples, codes)
+    table = np.stack(list(columns.values()), axis=1)[order]
+    return pd.DataFrame(table, index=pd.Index(names[order]), columns=list(columns), dtype=float)
+
+
+def _classes(samples: pd.DataFrame, group: Bins) -> dict[str, NDArray[np.bool_]]:
+    """Return which groups (G,) have images of a class, for each of the commonest classes."""
+    codes, names = pd.factorize(samples["class_id"].to_numpy(dtype=object), sort=True)
+    pairs = pd.DataFrame({"class": codes, "group": group}).drop_duplicates()
+    commonest = np.argsort(-np.bincount(pairs["class"]), kind="stable")[:BALANCED_CLASSES]
+    of_class = pairs.groupby("class")["group"]
+    groups = np.arange(group.max() + 1)
+    return {f"class {names[code]}": np.isin(groups, of_class.get_group(code)) for code in commonest}
+
+
+def _refuse_blank_groups(groups: "pd.Series[str]") -> None:
+    if not len(groups):
+        raise DataError("samples: there are none; name a folder or table with images")
+    blank = (groups.isna() | (groups.astype(str).str.strip() == "")).to_numpy()
+    if blank.any():
+        raise DataError(
+            f"source_image_id: row {int(np.argmax(blank))} of {len(blank)} has no group "
+            f"({int(blank.sum())} rows in all); name the physical thing that each picture shows"
         )
-        raise DataError(f"source_image_id: {row}; name the physical thing that each picture shows")
-    columns = {"positive_px": samples["positive"], "objects": samples["objects"], "samples": 1}
-    rows = pd.DataFrame({"group": names.astype(str), **columns}).astype({c: np.int64 for c in columns})
-    table = rows.groupby("group").sum()
-    table["positive_groups"] = (table["positive_px"] > 0).astype(np.int64)
-    table["negative_groups"] = 1 - table["positive_groups"]
-    table["hash"] = [hashlib.sha256(f"{seed} {name}".encode()).hexdigest() for name in table.index]
-    classes = _class_table(samples).reindex(table.index, fill_value=0)
-    size = ["positive_groups", "positive_px", "objects", "samples"]
-    return table.join(classes).sort_values([*size, "hash"], ascending=[False] * 4 + [True])
-
-
-def _class_table(samples: pd.DataFrame) -> pd.DataFrame:
-    """Return which of the commonest classes each group has, a column of 0 and 1 a class."""
-    pairs = pd.DataFrame({"group": samples["group"].astype(str), "class": samples["class_id"].astype(str)})
-    pairs = pairs.drop_duplicates()
-    commonest = pairs["class"].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
-    pairs = pairs[pairs["class"].isin(commonest[:BALANCED_CLASSES])]
-    return pairs.assign(has=1).set_index(["group", "class"])["has"].unstack(fill_value=0).add_prefix("class ")
 
 
 def _folds_of_parent(parent: Split | None, settings: Folds) -> dict[str, int]:
@@ -152,14 +157,14 @@ def _refuse_infeasible(groups: pd.DataFrame, settings: Folds) -> None:
 
 
 def _refuse_poor_folds(groups: pd.DataFrame, folds: Mapping[str, int], settings: Folds) -> None:
-    fold = groups.index.map(folds)
-    positive = groups["positive_groups"].groupby(fold).sum()
-    for number in (*range(settings.count), *([HELD_OUT] if HELD_OUT in positive.index else [])):
-        found = int(positive.get(number, 0))
+    fold = np.array([folds[name] for name in groups.index])
+    positive = groups["positive_groups"].to_numpy() > 0
+    for number in (*range(settings.count), *([HELD_OUT] if HELD_OUT in fold else [])):
+        found, among = int(positive[fold == number].sum()), int((fold == number).sum())
         if found < settings.positive_floor:
             raise DataError(
-                f"folds: {fold_name(number)} has {found} positive groups among {int((fold == number).sum())}, and "
-                f"folds.positive_floor is {settings.positive_floor}; move groups, lower folds.count or add data"
+                f"folds: {fold_name(number)} has {found} positive groups among {among}, and folds.positive_floor is "
+                f"{settings.positive_floor}; move groups, lower folds.count or add data"
             )
 
 

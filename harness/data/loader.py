@@ -49,7 +49,7 @@ def training_loader(
     """
     return DataLoader(
         dataset,
-        batch_sampler=batches,  # type: ignore[arg-type]  # torch wants lists of ints, keys are pairs
+        batch_sampler=batches,
         num_workers=workers,
         multiprocessing_context="spawn" if workers else None,
         persistent_workers=workers > 0,

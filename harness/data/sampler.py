@@ -1,4 +1,4 @@
-"""SAMPLERS: in which order the samples of an epoch come; one sample an instance an epoch, whatever its crops."""
+"""SAMPLERS: how the samples of an epoch are put into batches; one sample an instance an epoch, whatever its crops."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from harness.config import Choice
 
 Positions = NDArray[np.intp]
 Key = tuple[int, int]  # epoch, position in the sample table
-Order = Callable[[NDArray[np.bool_], np.random.Generator], Positions]
+Order = Callable[[NDArray[np.bool_], int, np.random.Generator], list[Positions]]  # rows of each batch
 
 
 class Batches:
@@ -36,33 +36,29 @@ class Batches:
     def __iter__(self) -> Iterator[list[Key]]:
         rng = np.random.default_rng([*self._streams, self.epoch])
         drawn = np.array([crops[rng.integers(len(crops))] for crops in self._crops])
-        ordered = drawn[self._order(self._positive[drawn], rng)]
-        for batch in np.array_split(ordered, len(self)):  # nearly equal batches: none of a single sample
-            yield [(self.epoch, int(position)) for position in batch]
+        for rows in self._order(self._positive[drawn], len(self), rng):
+            yield [(self.epoch, int(position)) for position in drawn[rows]]
 
 
 def build_order(choice: Choice) -> Order:
     """Return the order a study names. Raises ConfigError."""
     chosen = choose(SAMPLERS, "train.sampler", choice.name, choice.settings)
 
-    def order(positive: NDArray[np.bool_], rng: np.random.Generator) -> Positions:
-        return chosen(positive, rng)
+    def order(positive: NDArray[np.bool_], batches: int, rng: np.random.Generator) -> list[Positions]:
+        return chosen(positive, batches, rng)
 
     return order
 
 
-def shuffled(positive: NDArray[np.bool_], rng: np.random.Generator) -> Positions:
-    """Return a random order."""
-    return rng.permutation(len(positive))
+def shuffled(positive: NDArray[np.bool_], batches: int, rng: np.random.Generator) -> list[Positions]:
+    """Return random batches, their sizes equal up to one."""
+    return np.array_split(rng.permutation(len(positive)), batches)
 
 
-def spread(positive: NDArray[np.bool_], rng: np.random.Generator) -> Positions:
-    """Return a random order in which the positive samples are spread evenly, so that batches have their share."""
-    rank = np.empty(len(positive))
-    for side in (True, False):
-        rows = rng.permutation(np.flatnonzero(positive == side))
-        rank[rows] = (np.arange(len(rows)) + rng.random(len(rows))) / max(1, len(rows))
-    return np.argsort(rank, kind="stable")
+def spread(positive: NDArray[np.bool_], batches: int, rng: np.random.Generator) -> list[Positions]:
+    """Return random batches, equal up to one in their sizes and in their numbers of positive samples."""
+    dealt = np.concatenate([rng.permutation(np.flatnonzero(positive == side)) for side in (True, False)])
+    return [dealt[first::batches] for first in rng.permutation(batches)]
 
 
 def _rows_by_instance(instances: "pd.Series[str]") -> list[Positions]:
@@ -71,4 +67,4 @@ def _rows_by_instance(instances: "pd.Series[str]") -> list[Positions]:
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
-SAMPLERS: dict[str, Callable[..., Positions]] = {"spread": spread, "shuffled": shuffled}
+SAMPLERS: dict[str, Callable[..., list[Positions]]] = {"spread": spread, "shuffled": shuffled}

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from harness.execute.task import Key, Outcome, carry_out, key_of
+from harness.execute.task import Key, Outcome, carry_out, key_of, use_threads
 from harness.train.foldrun import FoldJob
 
 
@@ -12,10 +12,12 @@ class Inline:
     capacity = 1
 
     def __init__(self) -> None:
+        use_threads(1)
         self._waiting: deque[FoldJob] = deque()
         self._cancelled: set[Key] = set()
 
     def submit(self, job: FoldJob) -> None:
+        self._cancelled.discard(key_of(job))
         self._waiting.append(job)
 
     def wait_any(self, timeout: float) -> list[Outcome]:

@@ -7,9 +7,9 @@ import selectors
 import subprocess
 import sys
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import torch
 
@@ -23,9 +23,11 @@ GRACE = 20.0  # s; a worker that does not end by itself is killed
 
 @dataclass
 class _Worker:
+    number: int  # from 0; which GPU
     process: "subprocess.Popen[str]"
+    channel: int  # what its outcomes are read from
     job: FoldJob | None = None
-    buffer: str = field(default="")
+    buffer: str = ""  # of a line that has not come whole yet
 
 
 class Local:
@@ -47,7 +49,7 @@ class Local:
         outcomes = []
         for key, _ in self._selector.select(timeout):
             worker: _Worker = key.data
-            outcomes += self._read(worker, key.fileobj)  # type: ignore[arg-type]
+            outcomes += self._read(worker)
         self._hand_out()
         return outcomes
 
@@ -58,31 +60,35 @@ class Local:
                 _cancel_file(job).touch()
 
     def close(self) -> None:
+        """End the workers; a fold run that is not committed is lost."""
         for worker in self._workers:
-            assert worker.process.stdin
-            assert worker.process.stdout
-            with contextlib.suppress(BrokenPipeError):
-                worker.process.stdin.close()
+            _hang_up(worker)
+        for worker in self._workers:
             try:
                 worker.process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            worker.process.stdout.close()
+            os.close(worker.channel)
         self._workers.clear()
+        self._waiting.clear()
         self._selector.close()
 
     def _hand_out(self) -> None:
         while self._waiting and (worker := self._free_worker()):
-            worker.job = self._waiting.popleft()
             assert worker.process.stdin
-            worker.process.stdin.write(json.dumps(asdict(worker.job)) + "\n")
-            worker.process.stdin.flush()
+            try:
+                worker.process.stdin.write(json.dumps(asdict(self._waiting[0])) + "\n")
+                worker.process.stdin.flush()
+            except BrokenPipeError:  # it died while idle: another one takes the job
+                self._forget(worker)
+            else:
+                worker.job = self._waiting.popleft()
 
     def _free_worker(self) -> _Worker | None:
         free = next((w for w in self._workers if w.job is None), None)
         if free is None and len(self._workers) < self.capacity:
-            free = self._start(len(self._workers))
+            free = self._start(min(set(range(self.capacity)) - {w.number for w in self._workers}))
             self._workers.append(free)
         return free
 
@@ -94,42 +100,50 @@ class Local:
             devices = visible_gpus()
             environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
         self._log.parent.mkdir(parents=True, exist_ok=True)
+        receive, send = os.pipe()
         with self._log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "harness.execute.worker"],
+                [sys.executable, "-m", "harness.execute.worker", str(send)],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=log,
+                pass_fds=[send],
                 text=True,
                 env=environment | {"PYTHONPATH": _import_path(environment)},
                 start_new_session=True,  # Ctrl-C in a terminal is for the driver, which stops its workers in order
             )
-        worker = _Worker(process)
-        assert process.stdout
-        os.set_blocking(process.stdout.fileno(), False)
-        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+        os.close(send)  # so that the pipe ends when the worker does
+        worker = _Worker(number, process, receive)
+        self._selector.register(receive, selectors.EVENT_READ, worker)
         return worker
 
-    def _read(self, worker: _Worker, stream: IO[str]) -> list[Outcome]:
-        text = os.read(stream.fileno(), 1 << 20).decode()
+    def _read(self, worker: _Worker) -> list[Outcome]:
+        text = os.read(worker.channel, 1 << 20).decode()
         if not text:
-            return self._lost(worker, stream)
+            return self._lost(worker)
         *lines, worker.buffer = (worker.buffer + text).split("\n")
         outcomes = [_outcome(json.loads(line)) for line in lines]
-        if outcomes:
+        if outcomes and worker.job:
+            _cancel_file(worker.job).unlink(missing_ok=True)
             worker.job = None
         return outcomes
 
-    def _lost(self, worker: _Worker, stream: IO[str]) -> list[Outcome]:
+    def _lost(self, worker: _Worker) -> list[Outcome]:
         """A worker died: its fold run failed, and another worker takes its place with the next job."""
-        self._selector.unregister(stream)
-        self._workers.remove(worker)
-        code = worker.process.wait()
-        stream.close()
+        code = self._forget(worker)
         if worker.job is None:
             return []
+        _cancel_file(worker.job).unlink(missing_ok=True)
         reason = f"fold {worker.job.fold}: its process ended with {code}; see {self._log}"
         return [Outcome(key_of(worker.job), "failed", reason=reason)]
+
+    def _forget(self, worker: _Worker) -> int:
+        """Take leave of a dead worker; return its exit code."""
+        self._selector.unregister(worker.channel)
+        self._workers.remove(worker)
+        _hang_up(worker)
+        os.close(worker.channel)
+        return worker.process.wait()
 
 
 def local(log: Path, *, workers: int | None = None, threads: int = 1) -> Local:
@@ -155,14 +169,20 @@ def visible_gpus() -> list[str]:
     return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
 
 
+def _hang_up(worker: _Worker) -> None:
+    assert worker.process.stdin
+    with contextlib.suppress(BrokenPipeError):
+        worker.process.stdin.close()
+
+
 def _cancel_file(job: FoldJob) -> Path:
     return Path(f"{job.folder}{CANCELLED}")
 
 
-def _outcome(message: dict[str, object]) -> Outcome:
+def _outcome(message: dict[str, Any]) -> Outcome:
     result = message.pop("result")
-    trial, fold = message.pop("key")  # type: ignore[misc]
-    return Outcome((trial, fold), **message, result=FoldResult(**result) if result else None)  # type: ignore[arg-type]
+    trial, fold = message.pop("key")
+    return Outcome((trial, fold), **message, result=FoldResult(**result) if result else None)
 
 
 def _import_path(environment: dict[str, str]) -> str:

@@ -1,11 +1,15 @@
 """A fold run as a task: what goes to where it is computed, and what comes back."""
 
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from harness.errors import Collapsed, HarnessError, Interrupted, LeakageError
+import cv2
+import torch
+
+from harness.errors import Collapsed, DataError, HarnessError, Interrupted, LeakageError
 from harness.train.foldrun import FoldJob, FoldResult, run_fold
 
 Key = tuple[int, int]  # trial, fold
@@ -14,12 +18,16 @@ Status = Literal["committed", "collapsed", "failed", "leak", "interrupted"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a fold run ended; `result` is there when it was committed, `reason` when not."""
+    """How a fold run ended; `result` is there when it was committed, `reason` when not.
+
+    `unusable`: files are wrong, so the next fold run would fail too; the search must end.
+    """
 
     key: Key
     status: Status
     result: FoldResult | None = None
     reason: str = ""
+    unusable: bool = False
 
 
 class Executor(Protocol):
@@ -55,10 +63,19 @@ def carry_out(job: FoldJob, should_stop: Callable[[], bool]) -> Outcome:
         return Outcome(key, "interrupted", reason=str(error))
     except LeakageError as error:
         return Outcome(key, "leak", reason=str(error))
+    except DataError as error:
+        return Outcome(key, "failed", reason=str(error), unusable=True)
     except HarnessError as error:
         return Outcome(key, "failed", reason=str(error))
     except Exception as error:  # a bug, or no memory: it must not take the other folds with it
+        traceback.print_exception(error, file=sys.stderr)
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = (str(error).splitlines() or [""])[0]
         reason = f"fold {job.fold}: {type(error).__name__}: {message} ({where.filename}:{where.lineno})"
         return Outcome(key, "failed", reason=reason)
+
+
+def use_threads(threads: int) -> None:
+    """Compute in this process with so many threads; sums of floats depend on their number."""
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(0)

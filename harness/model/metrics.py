@@ -68,16 +68,20 @@ def count_objects(predicted: NDArray[np.bool_], truth: NDArray[np.uint8]) -> Obj
 
 
 def _matched(true_labels: NDArray[np.int32], labels: NDArray[np.int32], true_count: int, count: int) -> int:
-    if true_count < 2 or count < 2:
+    both = (true_labels > 0) & (labels > 0)
+    if not both.any():
         return 0
-    shared = np.bincount(
-        true_labels.ravel().astype(np.int64) * count + labels.ravel(), minlength=true_count * count
-    ).reshape(true_count, count)
-    areas, true_areas = shared.sum(0)[1:], shared.sum(1)[1:]
-    overlap = shared[1:, 1:]
-    ratio = overlap / (true_areas[:, None] + areas[None, :] - overlap)
-    rows, columns = linear_sum_assignment(np.where(ratio >= OBJECT_IOU, ratio, 0.0), maximize=True)
-    return int((ratio[rows, columns] >= OBJECT_IOU).sum())
+    pairs, overlap = np.unique(true_labels[both].astype(np.int64) * count + labels[both], return_counts=True)
+    true_ids, ids = np.divmod(pairs, count)
+    areas = np.bincount(true_labels.ravel(), minlength=true_count)[true_ids]
+    areas += np.bincount(labels.ravel(), minlength=count)[ids]
+    ratio = overlap / (areas - overlap)
+    near = ratio >= OBJECT_IOU  # at most ten predicted objects for each true one, however many there are
+    rows, columns = (np.unique(x[near], return_inverse=True)[1] for x in (true_ids, ids))
+    table = np.zeros((rows.max(initial=-1) + 1, columns.max(initial=-1) + 1))
+    table[rows, columns] = ratio[near]
+    matched = linear_sum_assignment(table, maximize=True)
+    return int((table[matched] > 0).sum())
 
 
 def count_row(predicted: NDArray[np.bool_], truth: NDArray[np.uint8]) -> dict[str, int]:

@@ -68,34 +68,46 @@ def predict_photos(predictor: Predictor, cache: Cache, samples: pd.DataFrame, ba
 
     `predictor` gives the logits of some images at wanted sizes; it is asked for about `batch` images at once.
     Each source pixel counts once: where crops of known boxes overlap, logits are averaged and the truth is that of
-    the finest crop.
+    the finest crop. Samples without a box are photographs of their own, whatever they are called.
     """
     waiting: list[pd.DataFrame] = []
-    for _, rows in samples.groupby("photo", sort=True):
-        waiting.append(rows)
-        if sum(len(r) for r in waiting) >= batch:
-            yield from _predict_together(predictor, cache, waiting)
+    for photo in _photos(samples):
+        waiting.append(photo)
+        if sum(len(rows) for rows in waiting) >= batch:
+            yield from _predict_together(predictor, cache, waiting, batch)
             waiting = []
-    yield from _predict_together(predictor, cache, waiting)
+    if waiting:
+        yield from _predict_together(predictor, cache, waiting, batch)
 
 
-def _predict_together(predictor: Predictor, cache: Cache, photos: list[pd.DataFrame]) -> Iterator[Photo]:
-    rows = [row for photo in photos for row in photo.itertuples()]
-    truths = [cache.truth(int(row.Index)) for row in rows]
-    sizes = [_shown_size(row, truth) for row, truth in zip(rows, truths, strict=True)]
-    images = [cache.image(int(row.Index)) for row in rows]
-    logits = predictor(images, sizes) if images else []
+def _photos(samples: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for _, rows in samples.groupby("photo", sort=True):
+        boxed = rows["w"].notna()
+        if boxed.any():
+            yield rows[boxed]
+        alone = rows[~boxed]
+        yield from (alone.iloc[row : row + 1] for row in range(len(alone)))
+
+
+def _predict_together(
+    predictor: Predictor, cache: Cache, photos: list[pd.DataFrame], batch: int
+) -> Iterator[Photo]:
+    rows = pd.concat(photos)
+    positions = [int(position) for position in rows.index]
+    truths = [cache.truth(position) for position in positions]
+    sizes = [
+        truth.shape if pd.isna(width) else (int(height), int(width))
+        for truth, height, width in zip(truths, rows["h"], rows["w"], strict=True)
+    ]
+    logits: list[Logits] = []
+    for start in range(0, len(rows), batch):  # a photograph may have any number of crops
+        part = slice(start, start + batch)
+        logits += predictor([cache.image(position) for position in positions[part]], sizes[part])
     start = 0
     for photo in photos:
         part = slice(start, start + len(photo))
         start += len(photo)
         yield _merge(photo, logits[part], truths[part])
-
-
-def _shown_size(row: object, truth: Pixels) -> tuple[int, int]:
-    if pd.isna(row.w):  # type: ignore[attr-defined]
-        return truth.shape[0], truth.shape[1]
-    return int(row.h), int(row.w)  # type: ignore[attr-defined]
 
 
 def _resized(logits: Tensor, inside: tuple[int, ...], size: tuple[int, int]) -> Logits:
@@ -105,21 +117,26 @@ def _resized(logits: Tensor, inside: tuple[int, ...], size: tuple[int, int]) -> 
 
 
 def _merge(photo: pd.DataFrame, logits: list[Logits], truths: list[Pixels]) -> Photo:
-    first = photo.iloc[0]
+    name, group = str(photo["photo"].iloc[0]), str(photo["group"].iloc[0])
     if len(photo) == 1:
-        truth = cv2.resize(truths[0], logits[0].shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        return Photo(str(first.photo), str(first.group), logits[0], truth)
+        return Photo(name, group, logits[0], _at_size_of(logits[0], truths[0]))
     left, top = int(photo["x0"].min()), int(photo["y0"].min())
     right, bottom = int((photo["x0"] + photo["w"]).max()), int((photo["y0"] + photo["h"]).max())
     total = np.zeros((bottom - top, right - left), np.float32)
     times = np.zeros_like(total)
-    truth = np.full(total.shape, IGNORE, np.uint8)
+    truth: Pixels = np.full(total.shape, IGNORE, np.uint8)
     finest_last = sorted(range(len(photo)), key=lambda i: truths[i].shape[0] / logits[i].shape[0])
     for i in finest_last:
-        row = photo.iloc[i]
-        window = np.s_[row.y0 - top : row.y0 + row.h - top, row.x0 - left : row.x0 + row.w - left]
+        x, y, width, height = (int(photo[side].iloc[i]) for side in ("x0", "y0", "w", "h"))
+        window = np.s_[y - top : y - top + height, x - left : x - left + width]
         total[window] += logits[i]
         times[window] += 1
-        shown = cv2.resize(truths[i], logits[i].shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        shown = _at_size_of(logits[i], truths[i])
         truth[window] = np.where(shown == IGNORE, truth[window], shown)
-    return Photo(str(first.photo), str(first.group), total / np.maximum(times, 1), truth)
+    total /= np.maximum(times, 1)
+    return Photo(name, group, total, truth)
+
+
+def _at_size_of(logits: Logits, truth: Pixels) -> Pixels:
+    size = logits.shape[::-1]
+    return np.asarray(cv2.resize(truth, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)

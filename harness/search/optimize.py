@@ -1,11 +1,12 @@
 """The driver of a search: keeps the executor busy with folds, judges trials in order, tells the recorder."""
 
+import shutil
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from harness.errors import Interrupted, LeakageError, TrainingError
+from harness.errors import DataError, Interrupted, LeakageError, TrainingError
 from harness.execute.task import Executor, Key, Outcome
 from harness.search.slots import Slot, Slots
 from harness.search.trial import Recorder, State, TrialPlan, TrialResult
@@ -48,15 +49,16 @@ class Search:
         """Return all results, finishing first what an earlier driver began.
 
         Raises Interrupted when `should_stop` says so (everything committed is kept), LeakageError when a loader
-        delivered what it must not, TrainingError after five failed trials in a row.
+        delivered what it must not, DataError when files were damaged, TrainingError after five failed trials in a row.
         """
         self.results = self.slots.results()
-        while len(self.results) < self.trials:
+        while left := sum(number not in self.results for number in range(self.trials)):
             if should_stop():
-                self._stop()
-                raise Interrupted(f"stopped with {len(self.results)} of {self.trials} trials done")
+                self._stop("stopped on request")
+                raise Interrupted(f"stopped with {self.trials - left} of {self.trials} trials done")
             self._submit()
             self._take(self.executor.wait_any(POLL))
+        self._drain()
         return [self.results[number] for number in sorted(self.results)]
 
     def _submit(self) -> None:
@@ -69,6 +71,9 @@ class Search:
                 return
             plan, fold = running.slot.plan, running.unsubmitted.pop(0)
             job = self.make_job(plan, fold)
+            shutil.rmtree(
+                job.working, ignore_errors=True
+            )  # else the outbox of a stopped attempt would be read
             self.recorder.open_fold(plan.number, fold)
             self._outboxes[plan.number, fold] = OutboxReader(job.working, job.final)
             self.executor.submit(job)
@@ -85,22 +90,36 @@ class Search:
         return self._running[number]
 
     def _take(self, outcomes: list[Outcome]) -> None:
-        self._relay_epochs()
+        self._close_folds(outcomes)
         for outcome in outcomes:
-            del self._outboxes[outcome.key]
-            self.recorder.close_fold(outcome)
-            if outcome.status == "leak":
-                self._stop()
-                raise LeakageError(outcome.reason)
+            self._refuse_wrong_data(outcome)
+        for outcome in outcomes:
             trial, fold = outcome.key
-            if trial in self._running:
+            if trial in self._running:  # else it was judged without this fold
                 self._running[trial].outcomes[fold] = outcome
+                if outcome.result is None:  # the verdict comes at this fold or before it
+                    self._running[trial].unsubmitted.clear()
+                    self._cancel(trial, above=fold)
                 self._judge(self._running[trial])
 
-    def _relay_epochs(self) -> None:
+    def _close_folds(self, outcomes: list[Outcome]) -> None:
+        """Tell the recorder what fold runs said, and which of them ended."""
         for (trial, fold), outbox in self._outboxes.items():
             if epochs := outbox.new():
                 self.recorder.log_epochs(trial, fold, epochs)
+        for outcome in outcomes:
+            del self._outboxes[outcome.key]
+            self.recorder.close_fold(outcome)
+
+    def _cancel(self, trial: int, above: int = -1) -> None:
+        for key in self._outboxes:
+            if key[0] == trial and key[1] > above:
+                self.executor.cancel(key)
+
+    def _refuse_wrong_data(self, outcome: Outcome) -> None:
+        if outcome.status == "leak" or outcome.unusable:
+            self._stop(outcome.reason)
+            raise LeakageError(outcome.reason) if outcome.status == "leak" else DataError(outcome.reason)
 
     def _judge(self, running: _Running) -> None:
         """Look at a trial's folds in their order, so that the verdict does not depend on which ended first."""
@@ -122,35 +141,40 @@ class Search:
         plan = running.slot.plan
         result = TrialResult(plan, state, tuple(running.judged), reason)
         del self._running[plan.number]
-        for trial, fold in self._outboxes:
-            if trial == plan.number:
-                self.executor.cancel((trial, fold))
+        self._cancel(plan.number)
         self.recorder.close_trial(result)
         self.slots.tell(running.slot, result)
         self.results[plan.number] = result
-        self._refuse_failing_study()
+        if state == "failed":
+            self._refuse_failing_study(plan.number)
 
-    def _refuse_failing_study(self) -> None:
-        last = [self.results[n] for n in sorted(self.results)][-FAILURES_IN_A_ROW:]
-        if len(last) == FAILURES_IN_A_ROW and all(result.state == "failed" for result in last):
-            self._stop()
-            raise TrainingError(
-                f"trials {last[0].plan.number} to {last[-1].plan.number} failed one after another; "
-                f"the last one: {last[-1].reason}"
-            )
+    def _refuse_failing_study(self, number: int) -> None:
+        """Raise TrainingError if the failed trial `number` stands in a row of failed ones, by number."""
+        failed = {n for n, result in self.results.items() if result.state == "failed"}
+        first = last = number
+        while first - 1 in failed:
+            first -= 1
+        while last + 1 in failed:
+            last += 1
+        if last - first + 1 >= FAILURES_IN_A_ROW:
+            reason = f"trials {first} to {last} failed one after another; the last one: {self.results[last].reason}"
+            self._stop(reason)
+            raise TrainingError(reason)
 
-    def _stop(self) -> None:
+    def _stop(self, reason: str) -> None:
         """Cancel what runs, wait for it, and leave every run marked as interrupted."""
         for key in self._outboxes:
             self.executor.cancel(key)
+        self._drain()
+        for running in self._running.values():
+            judged = tuple(running.judged)
+            self.recorder.close_trial(TrialResult(running.slot.plan, "interrupted", judged, reason))
+
+    def _drain(self) -> None:
+        """Wait for the fold runs that were asked to stop."""
         until = time.monotonic() + PATIENCE
         while self._outboxes and time.monotonic() < until:
-            outcomes = self.executor.wait_any(POLL)
-            self._relay_epochs()
-            for outcome in outcomes:
-                del self._outboxes[outcome.key]
-                self.recorder.close_fold(outcome)
+            self._close_folds(self.executor.wait_any(POLL))
         for key in self._outboxes:
             self.recorder.close_fold(Outcome(key, "interrupted", reason="did not stop in time"))
-        for running in self._running.values():
-            self.recorder.close_trial(TrialResult(running.slot.plan, "interrupted", tuple(running.judged)))
+        self._outboxes.clear()

@@ -24,7 +24,7 @@ def never() -> optuna.pruners.BasePruner:
 
 
 def median(*, after_trials: int = 8, after_folds: int = 2) -> optuna.pruners.BasePruner:
-    """Stop where the mean so far is below the median of the earlier trials at the same fold."""
+    """Stop where the mean so far, and after every fold before, is below the median of the earlier trials here."""
     if after_trials < 1 or after_folds < 1:
         raise ConfigError(
             f"search.pruner.median: after_trials {after_trials}, after_folds {after_folds}; both take 1 or more"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from harness.config import Study
 from harness.errors import ConfigError
@@ -17,6 +18,7 @@ from harness.ranges import Value
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
+from harness.studyfile import explain
 from harness.train.foldrun import FoldResult
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -39,8 +41,10 @@ class Slot:
 
     def should_prune(self, mean: float, fold: int) -> bool:
         """Report the mean over folds 0..fold and ask the pruner, which sees the same window as the sampler."""
-        for trial in (self.stored, self.twin):
-            trial.report(mean, fold)
+        known = self.stored.storage.get_trial(self.stored._trial_id).intermediate_values
+        if fold not in known:  # else it was reported before a restart
+            self.stored.report(mean, fold)
+        self.twin.report(mean, fold)
         return self.twin.should_prune()
 
 
@@ -51,9 +55,9 @@ class Slots:
         self._study = study
         self._space = study.dimensions()
         self._baselines = baseline_params(study)
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
         self._stored = optuna.create_study(
-            storage=storage,
+            storage=self._storage,
             study_name=f"{study.name}-{identity[:8]}",
             sampler=optuna.samplers.RandomSampler(seed=0),  # never draws: parameters are enqueued
             direction="maximize",
@@ -79,14 +83,25 @@ class Slots:
                 f"trial {number}: was begun with {found} and is now asked as {params}; "
                 "the search changed since: give the study a new name to start afresh"
             )
-        plan = TrialPlan(number, params, self._study.with_params(params), number < len(self._baselines))
-        return Slot(plan, stored, twin)
+        return Slot(self._plan(number, params), stored, twin)
 
     def tell(self, slot: Slot, result: TrialResult) -> None:
         """Store how a trial ended; a failed one has no value."""
         slot.stored.set_user_attr("reason", result.reason)
         slot.stored.set_user_attr("folds", [asdict(fold) for fold in result.folds])
         self._stored.tell(slot.stored, result.iou_mean, STATES[result.state])
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def _plan(self, number: int, params: Mapping[str, Value]) -> TrialPlan:
+        try:
+            study = self._study.with_params(dict(params))
+        except ValidationError as error:
+            raise ConfigError(f"trial {number}: {explain(error)}; narrow what is searched") from None
+        return TrialPlan(number, params, study, number < len(self._baselines))
 
     def _window(self, number: int) -> optuna.Study:
         """Return an in-memory study of exactly the trials 0 to number - window, its sampler seeded by the number."""
@@ -122,10 +137,7 @@ class Slots:
 
     def _result(self, trial: FrozenTrial) -> TrialResult:
         states = {stored: state for state, stored in STATES.items()}
-        params = dict(trial.params)
-        plan = TrialPlan(
-            trial.number, params, self._study.with_params(params), trial.number < len(self._baselines)
-        )
+        plan = self._plan(trial.number, dict(trial.params))
         folds = [FoldResult(**fold) for fold in trial.user_attrs.get("folds", [])]
         return TrialResult(plan, states[trial.state], folds, trial.user_attrs.get("reason", ""))
 
@@ -136,8 +148,9 @@ def baseline_params(study: Study) -> list[dict[str, Value]]:
     for number, baseline in enumerate(study.search.baselines):
         try:
             found.append(params_of(study.with_settings(baseline)))
-        except ConfigError as error:
-            raise ConfigError(f"search.baselines[{number}].{error}") from None
+        except (ConfigError, ValidationError) as error:
+            message = explain(error) if isinstance(error, ValidationError) else error
+            raise ConfigError(f"search.baselines[{number}].{message}") from None
     return found
 
 

@@ -11,13 +11,16 @@ from harness.ranges import Alternatives, Dimension, Entry, Options, Range, Value
 
 
 def suggest(trial: optuna.Trial, space: Mapping[str, Dimension]) -> dict[str, Value]:
-    """Return the parameters of a trial by dotted name; a choice's own exist only with it."""
+    """Return the parameters of a trial by dotted name; a choice's own exist only with it.
+
+    They are drawn in the order of their names: the order in the study file is not part of its identity.
+    """
     params: dict[str, Value] = {}
-    for path, dimension in space.items():
+    for path, dimension in sorted(space.items()):
         if isinstance(dimension, Alternatives):
-            name = trial.suggest_categorical(path, list(dimension.entries))
+            name = trial.suggest_categorical(path, sorted(dimension.entries))
             params[path] = name
-            for setting, entry in dimension.entries[str(name)].items():
+            for setting, entry in sorted(dimension.entries[str(name)].items()):
                 if isinstance(entry, Range | Options):
                     params[f"{path}.{name}.{setting}"] = _suggest(trial, f"{path}.{name}.{setting}", entry)
         else:
@@ -34,7 +37,10 @@ def _suggest(trial: optuna.Trial, name: str, entry: Range | Options) -> Value:
 
 
 def params_of(study: Study) -> dict[str, Value]:
-    """Return the parameters that give this study's own settings. Raises ConfigError where they lie outside."""
+    """Return the parameters that give this study's own settings; what a choice leaves unsaid is as in the space.
+
+    Raises ConfigError where they lie outside.
+    """
     tree, params = study.model_dump(), dict[str, Value]()
     for path, dimension in study.dimensions().items():
         value: Any = tree

@@ -78,7 +78,7 @@ class MlflowRecorder:
             **self.facts.tags,
         }
         name = f"trial {plan.number:03d} {plan.study.loss.name}"
-        params = flatten(plan.study.model_dump(mode="json"))
+        params = flatten(plan.study.decisive())
         self._open(self._trial(plan.number), name, self.facts.key, tags, params)
 
     def open_fold(self, trial: int, fold: int) -> None:

@@ -1,6 +1,7 @@
 """Where MLflow keeps things, its server, and links into its pages."""
 
 import contextlib
+import json
 import logging
 import os
 import shlex
@@ -21,6 +22,8 @@ from mlflow import MlflowClient
 from harness.errors import ConfigError
 
 HOST, PORT = "127.0.0.1", 5000
+ONLY_TRIALS, BY_IOU = "tags.\"harness.level\" = 'trial'", "metrics.`iou_mean`"
+VIEW = "harness-trials"  # the key of a shared view kept in the experiment's tags
 START_WITHIN = 120.0  # s; a busy machine takes 20 to start the server
 
 
@@ -33,17 +36,17 @@ class Store:
 
     def client(self) -> MlflowClient:
         """Return a client of this store's tracking and registry."""
-        for talkative in ("alembic", "mlflow.store.db.utils"):
+        for talkative in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, client: MlflowClient, name: str) -> str:
         """Return the id of the experiment with this name, made when it is not there."""
         found = client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
         location = (self.artifacts / name).as_uri() if self.artifacts else None
-        return client.create_experiment(name, artifact_location=location)
+        number = found.experiment_id if found else client.create_experiment(name, artifact_location=location)
+        client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", _view())
+        return str(number)
 
     def experiments(self, name: str | None = None) -> dict[str, str]:
         """Return experiments of this name, or all that have runs of ours, with their ids."""
@@ -67,7 +70,13 @@ def serve(store: Store, port: int = PORT) -> "Iterator[subprocess.Popen[bytes]]"
     Raises ConfigError when the server ends by itself, as it does where the port is taken.
     """
     with _is_free(port), tempfile.TemporaryFile() as output:
-        server = subprocess.Popen(server_command(store, port=port), stdout=output, stderr=output)
+        server = subprocess.Popen(
+            server_command(store, port=port),
+            stdout=output,
+            stderr=output,
+            env=os.environ
+            | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # a way in that nobody needs here
+        )
         try:
             _wait_until_it_answers(server, port, output)
             yield server
@@ -78,7 +87,18 @@ def serve(store: Store, port: int = PORT) -> "Iterator[subprocess.Popen[bytes]]"
 
 def server_command(store: Store, *, port: int = PORT) -> list[str]:
     """Return the command that serves a store's pages on this machine only."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     command += ["--backend-store-uri", store.uri]
     return [*command, "--artifacts-destination", str(store.artifacts)] if store.artifacts else command
 
@@ -91,14 +111,26 @@ def ui_command(name: str, home: Path) -> str:
 def links(experiment: str, *, address: str | None = None) -> dict[str, str]:
     """Return links that open an experiment's trials sorted by `iou_mean`, which its first page does not show."""
     base = f"{address or f'http://{HOST}:{PORT}'}/#/experiments/{experiment}/runs"
-    trials = f"searchFilter={quote(_ONLY_TRIALS)}&orderByKey={quote('metrics.`iou_mean`')}&orderByAsc=false"
+    trials = f"searchFilter={quote(ONLY_TRIALS)}&orderByKey={quote(BY_IOU)}&orderByAsc=false"
     return {
-        "trials as a list": f"{base}?{trials}",
+        "trials as a list": f"{base}?viewStateShareKey={VIEW}",
         "trials as charts": f"{base}?{trials}&compareRunsMode=CHART",
     }
 
 
-_ONLY_TRIALS = "tags.\"harness.level\" = 'trial'"
+def _view() -> str:
+    """Return MLflow's own form of a shared view: the trials by `iou_mean`, with the columns that matter."""
+    metrics = ("iou_mean", "iou_std", "object_recall", "clean_with_false_object")
+    columns = [f"metrics.`{name}`" for name in metrics] + ["params.`loss`", "tags.`harness.state`"]
+    view = {
+        "searchFilter": ONLY_TRIALS,
+        "orderByKey": BY_IOU,
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "selectedColumns": columns,
+    }
+    return json.dumps(view)
 
 
 def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int, output: IO[bytes]) -> None:

@@ -41,7 +41,7 @@ def is_committed(folder: Path) -> bool:
 
 def verify(folder: Path) -> None:
     """Hold a committed folder's files to their hashes. Raises DataError naming the first one that differs."""
-    for name, wanted in json.loads((folder / MANIFEST).read_bytes()).items():
+    for name, wanted in _read_manifest(folder).items():
         path = folder / name
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
         if found != wanted:
@@ -49,6 +49,17 @@ def verify(folder: Path) -> None:
                 f"{path}: holds {found[:12]}, was committed as {wanted[:12]}; "
                 f"delete the folder {folder} and run again to train this fold anew"
             )
+
+
+def _read_manifest(folder: Path) -> dict[str, str]:
+    try:
+        hashes = json.loads((folder / MANIFEST).read_bytes())
+        return {str(name): str(wanted) for name, wanted in hashes.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{folder / MANIFEST}: is no manifest ({type(error).__name__}); "
+            f"delete the folder {folder} and run again to train this fold anew"
+        ) from None
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -98,8 +98,9 @@ def prepare(
     if loss.output_bias is not None:
         set_output_bias(network, loss.output_bias)
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    network = network.to(device=device, memory_format=layout)
-    dataset = TrainingSet(data.cache, _cropping(settings), build_augmentation(study.augment), streams)
+    network = network.to(device).to(memory_format=layout)
+    cropping = Cropping(settings.crop, settings.zoom, settings.positive_crops)
+    dataset = TrainingSet(data.cache, cropping, build_augmentation(study.augment), streams)
     batches = Batches(data.samples, positions, settings.batch_size, build_order(settings.sampler), streams)
     return FoldTraining(
         fold=fold,
@@ -118,7 +119,9 @@ def prepare(
     )
 
 
-def train_fold(training: FoldTraining, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Epoch]:
+def train_fold(
+    training: FoldTraining, should_stop: Callable[[], bool] = lambda: False
+) -> Generator[Epoch, None, None]:
     """Yield every epoch as it ends; after the last one `training.kept()` is the fold's model.
 
     Raises Collapsed, NotFinite, LeakageError (the loader delivered what it must not), Interrupted.
@@ -168,7 +171,7 @@ def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[
         training.loss = balance(training.loss, logits, masks)
     loss = training.loss(logits, masks)
     training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     norm = float(nn.utils.clip_grad_norm_(training.network.parameters(), settings.clip))
     value = float(loss.detach())
     _refuse_not_finite(training, value, norm)
@@ -185,10 +188,7 @@ def validate(training: FoldTraining) -> PixelCounts:
 
 
 def out_of_fold(training: FoldTraining) -> pd.DataFrame:
-    """Return one row of counts a validation photograph (pixels and objects), and check the indices used.
-
-    Raises LeakageError when a position that the loader delivered, or one scored here, is on the wrong side.
-    """
+    """Return one row of counts a validation photograph (pixels and objects)."""
     rows = [
         {"photo": photo, "group": group, "fold": training.fold} | count_row(logits > 0, truth)
         for photo, group, logits, truth in _photos(training)
@@ -197,7 +197,10 @@ def out_of_fold(training: FoldTraining) -> pd.DataFrame:
 
 
 def check_indices(training: FoldTraining) -> str:
-    """Hold the positions that the loader really delivered to the split; return their digest."""
+    """Return the digest of the positions that training and validation read, held to the split.
+
+    Raises LeakageError when one is on the wrong side.
+    """
     data = training.data
     return verify_indices(
         data.samples["group"].tolist(),
@@ -211,11 +214,8 @@ def check_indices(training: FoldTraining) -> str:
 def _validated(training: FoldTraining, epoch: Epoch) -> Epoch:
     check_indices(training)
     counts = validate(training)
-    shown = asdict(epoch) | {
-        "iou": iou(counts),
-        "predicted_share": (counts.tp + counts.fp) / max(1, counts.valid),
-    }
-    return Epoch(**shown)
+    share = (counts.tp + counts.fp) / max(1, counts.valid)
+    return replace(epoch, iou=iou(counts), predicted_share=share)
 
 
 def _photos(training: FoldTraining) -> Iterator[tuple[str, str, NDArray[np.float32], NDArray[np.uint8]]]:
@@ -227,32 +227,36 @@ def _photos(training: FoldTraining) -> Iterator[tuple[str, str, NDArray[np.float
         for photo in predict_photos(
             predictor, training.data.cache, _validation(training), training.settings.batch_size
         ):
+            if not np.isfinite(photo.logits).all():
+                raise NotFinite(
+                    f"fold {training.fold}: logits of {photo.name} after step {training.step} are not numbers; "
+                    f"lower train.lr (now {training.settings.lr:g})"
+                )
             yield photo.name, photo.group, photo.logits, photo.truth
 
 
 def _validation(training: FoldTraining) -> pd.DataFrame:
+    """Return the validation samples, labeled by their positions."""
     samples = training.data.samples
-    return samples.iloc[training.data.split.validation(samples, training.fold)]
+    positions = training.data.split.validation(samples, training.fold)
+    return samples.iloc[positions].set_axis(positions)
 
 
 def _refuse_collapse(fold: int, history: Sequence[Epoch], settings: Train) -> None:
     """Raise Collapsed when one class is predicted everywhere late in training, or at its end."""
-    last = history[-1].number == settings.epochs
-    watched = [
-        e
-        for e in history
-        if e.predicted_share is not None and e.number >= settings.collapse_after * settings.epochs
-    ]
-    recent = watched[-(1 if last else ONE_CLASS_EPOCHS) :]
-    if len(recent) < (1 if last else ONE_CLASS_EPOCHS):
+    wanted = 1 if history[-1].number == settings.epochs else ONE_CLASS_EPOCHS
+    late = [e for e in history if e.number >= settings.collapse_after * settings.epochs]
+    shares = [e.predicted_share for e in late if e.predicted_share is not None][-wanted:]
+    if len(shares) < wanted:
         return
     for name, everywhere in (
-        ("background", all(e.predicted_share == 0 for e in recent)),
-        ("foreground", all((e.predicted_share or 0) >= FULL for e in recent)),
+        ("background", max(shares) == 0),
+        ("foreground", min(shares) >= FULL),
     ):
         if everywhere:
             raise Collapsed(
-                f"fold {fold}: predicts all {name} since epoch {recent[0].number} of {settings.epochs}"
+                f"fold {fold}: predicts all {name} in epoch {history[-1].number} of {settings.epochs}; "
+                "try a lower train.lr or another loss"
             )
 
 
@@ -285,11 +289,8 @@ def _optimizer(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
 def _averaged(network: nn.Module, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-
-
-def _cropping(settings: Train) -> Cropping:
-    return Cropping(settings.crop, settings.zoom, settings.positive_crops)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
 def coverage_of(samples: pd.DataFrame) -> float:

@@ -134,7 +134,7 @@ def _write_results(training: FoldTraining, epochs: list[Epoch], working: Path) -
         loss_weights={term.name: term.weight for term in training.loss.terms},
         folder=str(working),
     )
-    rows.to_parquet(working / OUT_OF_FOLD)
+    write_synced(working / OUT_OF_FOLD, rows.to_parquet())
     save_weights(training.kept(), working / WEIGHTS)
     content = asdict(result)
     content.pop("folder")

@@ -10,20 +10,32 @@ from harness.data.folds import HELD_OUT, make_split, summary
 from harness.errors import DataError, LeakageError
 
 
-def table(groups, *, seed=0, positive=0.45, largest=12, classes=3):
-    """Draw a sample table of `groups` sources of 1 to `largest` images, some with objects of very different sizes."""
+def table(groups, *, seed=0, largest=12, classes=3):
+    """Draw a sample table of sources of 1 to `largest` images, 45 % of them with objects of very different sizes."""
     rng = np.random.default_rng(seed)
-    rows = []
-    for g in range(groups):
-        has_object = rng.random() < positive
-        for i in range(rng.integers(1, largest + 1)):
-            here = has_object and (i == 0 or rng.random() < 0.5)
-            px = int(rng.lognormal(4, 1.2)) + 1 if here else 0
-            rows.append((f"{g}/{i}.png", f"source {g:05d}", f"class {g % classes}", px, int(rng.integers(1, 4)) * here))
-    frame = pd.DataFrame(rows, columns=["sample", "group", "class_id", "positive", "objects"])
-    frame["valid"] = 64 * 64
-    frame["fold"] = pd.array([pd.NA] * len(frame), dtype="Int64")
-    return frame
+    return drawn(rng, rng.integers(1, largest + 1, groups), classes)
+
+
+def small_set(seed):
+    """Draw 8 to 24 sources of very different numbers of images."""
+    rng = np.random.default_rng(seed)
+    return drawn(rng, np.minimum(rng.geometric(1 / 8, rng.integers(8, 25)), 60), 1)
+
+
+def drawn(rng, images, classes):
+    source = np.repeat(np.arange(len(images)), images)
+    here = (rng.random(len(images)) < 0.45)[source] & (rng.random(len(source)) < 0.5)
+    return pd.DataFrame(
+        {
+            "sample": [f"{row}.png" for row in range(len(source))],
+            "group": [f"source {number:05d}" for number in source],
+            "class_id": [f"class {number % classes}" for number in source],
+            "positive": here * (1 + rng.lognormal(4, 1.2, len(source)).astype(int)),
+            "objects": here * rng.integers(1, 4, len(source)),
+            "valid": 64 * 64,
+            "fold": pd.array([pd.NA] * len(source), dtype="Int64"),
+        }
+    )
 
 
 def tiny(positive_groups, negative_groups, *, images=2):
@@ -55,19 +67,6 @@ def of_splitter(splitter, samples):
     for number, (_, validation) in enumerate(parts):
         fold[validation] = number
     return fold
-
-
-def small_set(seed):
-    """Return a random set of 8 to 24 groups, about 45 % with an object, of very different numbers of images."""
-    rng = np.random.default_rng(seed)
-    groups = int(rng.integers(8, 25))
-    images = np.minimum(rng.geometric(1 / 8, groups), 60)
-    names = np.repeat([f"source {g:02d}" for g in range(groups)], images)
-    here = np.repeat(rng.random(groups) < 0.45, images) & (rng.random(len(names)) < 0.5)
-    px = here * rng.lognormal(4, 1.2, len(names)).astype(int)
-    return pd.DataFrame(
-        {"group": names, "class_id": "one", "positive": px, "objects": (px > 0).astype(int), "valid": 64 * 64}
-    )
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class", "ignore:Number of distinct groups")
@@ -159,7 +158,9 @@ def test_held_out_groups_are_a_representative_fifth():
     share = rows.loc[HELD_OUT] / rows.sum()
     for column in ("groups", "positive_groups", "samples", "objects", "positive_px"):
         assert share[column] == pytest.approx(0.2, abs=0.02), column
-    assert set(samples["group"].iloc[split.held_out(samples)]).isdisjoint(samples["group"].iloc[split.train(samples, 0)])
+    assert set(samples["group"].iloc[split.held_out(samples)]).isdisjoint(
+        samples["group"].iloc[split.train(samples, 0)]
+    )
     assert "are held out" in split.notes[0]
 
 
@@ -196,11 +197,19 @@ def test_holding_out_never_leaves_too_few_groups_for_the_folds():
     ("samples", "settings", "words"),
     [
         (tiny(3, 1), {}, "4 groups and 5 folds; lower folds.count"),
-        (tiny(4, 20), {}, "4 positive groups .* and 5 folds of at least 1: lower folds.count to 4 or add data"),
-        (tiny(12, 20), {"positive_floor": 3}, "12 positive groups .* and 5 folds of at least 3: lower folds.count to 4"),
+        (
+            tiny(4, 20),
+            {},
+            "4 positive groups .* and 5 folds of at least 1: lower folds.count to 4 or add data",
+        ),
+        (
+            tiny(12, 20),
+            {"positive_floor": 3},
+            "12 positive groups .* and 5 folds of at least 3: lower folds.count to 4",
+        ),
         (tiny(1, 20), {"positive_floor": 1}, "1 positive groups .*: two folds need 2"),
         (tiny(0, 20), {}, "0 positive groups"),
-        (tiny(5, 5).head(0), {}, "there are no samples"),
+        (tiny(5, 5).head(0), {}, "there are none"),
     ],
 )
 def test_infeasible_folds_are_one_line_with_both_numbers(samples, settings, words):
@@ -260,7 +269,10 @@ def test_a_given_fold_that_splits_a_group_is_a_leak_that_names_it():
     [
         (lambda f: f | {"p1": None}, "2 of 36 rows have none, the first is row 2"),
         (lambda f: {g: k + 1 for g, k in f.items()}, r"holds the folds \[1, 2, 3, 4, 5\]"),
-        (lambda f: {g: min(k, 3) for g, k in f.items()}, r"holds the folds \[0, 1, 2, 3\], and folds.count is 5"),
+        (
+            lambda f: {g: min(k, 3) for g, k in f.items()},
+            r"holds the folds \[0, 1, 2, 3\], and folds.count is 5",
+        ),
         (lambda f: f | {"p1": 7}, r"holds the folds \[0, 1, 2, 3, 4, 7\]"),
         (lambda f: f | {"p1": -2}, r"holds the folds \[-2, 0"),
         (lambda f: f | {g: 0 for g in f if g[0] == "p"}, "fold 1 has 0 positive groups among 1"),
@@ -300,7 +312,9 @@ def test_new_groups_are_placed_evenly_and_old_ones_stay():
     folds = rows.drop(HELD_OUT)
     assert folds["positive_groups"].max() - folds["positive_groups"].min() <= 1
     assert spread(folds["positive_px"]) < 0.1
-    assert rows.loc[HELD_OUT, "positive_groups"] / rows["positive_groups"].sum() == pytest.approx(0.2, abs=0.02)
+    assert rows.loc[HELD_OUT, "positive_groups"] / rows["positive_groups"].sum() == pytest.approx(
+        0.2, abs=0.02
+    )
     assert f"child of split {parent.id}: its 100 groups keep their folds, 100 groups are new" in child.notes
 
 
@@ -313,7 +327,9 @@ def test_groups_that_left_the_data_keep_their_fold_for_when_they_return():
 
 def test_a_child_that_grows_past_the_bar_holds_out_new_groups_only():
     samples = tiny(60, 10)
-    parent = split_of(samples[samples["group"].str.fullmatch("p[0-3]?[0-9]|n.*") & (samples["group"] != "p39")])
+    parent = split_of(
+        samples[samples["group"].str.fullmatch("p[0-3]?[0-9]|n.*") & (samples["group"] != "p39")]
+    )
     assert HELD_OUT not in parent.folds.values()
     child = split_of(samples, manifest="n", parent=parent)
     held_out = {group for group, fold in child.folds.items() if fold == HELD_OUT}

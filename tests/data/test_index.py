@@ -114,11 +114,11 @@ def test_without_boxes_every_file_is_its_own_photo_and_instance(table: Write) ->
 
 def test_rows_of_a_photo_and_class_at_other_scales_are_paired_in_order(table: Write) -> None:
     header = f"{HEADER},x0,y0,w,h"
-    rows = [line("a"), line("b"), line("c", scale="0.5"), line("d", class_id="crack", scale="0.5")]
+    rows = [line("a", class_id="crack", scale="0.5"), line("b"), line("c", scale="0.5"), line("d")]
     samples = table(*(f"{row},{n},0,4,4" for n, row in enumerate(rows)), header=header).samples
     assert set(samples["photo"]) == {"g"}
     instance = samples.set_index("sample")["instance"]
-    assert instance["a.png"] == instance["c.png"]
+    assert instance["b.png"] == instance["c.png"]
     assert instance.nunique() == 3
 
 
@@ -135,7 +135,7 @@ def test_given_photos_instances_folds_and_boxes_are_taken_as_written(table: Writ
 BOX = f"{HEADER},x0,y0,w,h"
 SHARED = [f"{line('a', 'g')},p", f"{line('b', 'h')},p"]
 BROKEN = {
-    "a missing column": ([line("a")], HEADER.replace("ss", "s"), "line 1, class_id: column missing, did you mean 'clas"),
+    "a missing column": ([line("a")], HEADER.replace("ss", "s"), "line 1, class_id: column missing, did you mean"),
     "a missing box column": ([line("a")], f"{HEADER},x0,y0,w", "line 1, h: column missing"),
     "a column twice": ([f"{line('a')},x"], f"{HEADER},scale", "line 1, scale: the column stands there twice"),
     "a NaN": ([line("a"), line("b", class_id="NaN")], HEADER, "line 3, class_id: 'NaN' is blank; fill it in every row"),
@@ -224,12 +224,18 @@ def test_folders_are_paired_by_subfolder_and_name_whatever_the_suffix(tmp_path: 
     assert [row[:2] for row in rows[1:]] == [["s/a.JPG", "../out/s/a.png"], ["t/a.png", "../out/t/a.png"]]
 
 
-@pytest.mark.parametrize(("images", "masks"), [("d", "d"), ("d", "d/masks"), ("d/images", "d")])
-def test_masks_may_lie_beside_below_or_above_the_images(tmp_path: Path, images: str, masks: str) -> None:
-    pictures(tmp_path, f"{images}/a.png", f"{images}/b.png", f"{masks}/a_mask.png", f"{masks}/b_mask.png")
-    samples = read(tmp_path, "folders", images=images, masks=masks, mask_suffix="_mask").samples
+PLACES = [("d", "d", "_mask"), ("d", "d/masks", "_mask"), ("d", "d/masks", ""), ("d/images", "d", "")]
+
+
+@pytest.mark.parametrize(("images", "masks", "end"), PLACES)
+def test_masks_may_lie_beside_below_or_above_the_images(
+    tmp_path: Path, images: str, masks: str, end: str
+) -> None:
+    pictures(tmp_path, f"{images}/a.png", f"{images}/b.png", f"{masks}/a{end}.png", f"{masks}/b{end}.png")
+    samples = read(tmp_path, "folders", images=images, masks=masks, mask_suffix=end).samples
     assert samples["sample"].tolist() == ["a.png", "b.png"]
-    assert all(mask.endswith("_mask.png") for mask in samples["mask"])
+    expected = [(tmp_path / masks / f"{name}{end}.png") for name in "ab"]
+    assert [(tmp_path / images / mask).resolve() for mask in samples["mask"]] == expected
 
 
 def test_an_expression_finds_the_source_image(tmp_path: Path) -> None:

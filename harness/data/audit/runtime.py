@@ -28,7 +28,7 @@ def verify_indices(
     validation = _positions(validation_positions, len(of_row), f"{where}, validation")
     for row in train[(of_row[train] == fold) | (of_row[train] == HELD_OUT)]:
         raise LeakageError(
-            f"{where}: training read row {row} of group {samples_groups[row]!r}, which is "
+            f"{where}: training read row {row} of group {list(samples_groups)[row]!r}, which is "
             f"{'held out' if of_row[row] == HELD_OUT else 'in the validation fold'}; stop and report this loader"
         )
     _refuse_other_validation(where, validation, np.flatnonzero(of_row == fold), of_row)

@@ -1,0 +1,122 @@
+"""What several test files share: a tiny data set in real files, its frozen split and cache, and fold jobs over it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ |= {  # before anything reads them; workers inherit them
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from harness.config import Choice, Data, Folds, Search, Study, Train
+from harness.data.cache import build_cache, open_cache
+from harness.data.folds import make_split
+from harness.data.index import index_samples
+from harness.data.manifest import read_manifest
+from harness.data.split import freeze, read_split
+from harness.train.fold import FoldData
+from harness.train.foldrun import FoldJob
+
+torch.set_num_threads(1)
+cv2.setNumThreads(0)
+
+SIDE = 64  # px
+GROUPS = 12
+# Two epochs that end without a collapse: this loss leaves the output as it was built.
+SHORT = {"loss": "dice_focal_reference", "train__lr": 1e-4, "train__epochs": 2}
+NETWORK = {"encoder": "tu-test_efficientnet.r160_in1k", "decoder_channels": [32, 16, 16, 8, 8]}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A drawn data set of 14 pictures in 12 groups, with what fold runs read of it."""
+
+    study: Study
+    samples: Path
+    split: Path
+    cache: Path
+
+    def with_settings(self, **settings: Any) -> Study:
+        """Return the study with some settings replaced, dots written as two underscores."""
+        return self.study.with_settings({k.replace("__", "."): v for k, v in settings.items()})
+
+    def data(self) -> FoldData:
+        """Return what a fold is trained on, read from the files."""
+        return FoldData(pd.read_parquet(self.samples), read_split(self.split), open_cache(self.cache))
+
+    def job(self, folder: Path, fold: int = 0, trial: int = 0, **settings: Any) -> FoldJob:
+        """Return a fold run of this study that commits to `folder/<trial>/<fold>`."""
+        return FoldJob(
+            trial=trial,
+            fold=fold,
+            study=self.with_settings(**settings).model_dump(mode="json"),
+            samples=str(self.samples),
+            split=str(self.split),
+            cache=str(self.cache),
+            folder=str(folder / str(trial) / str(fold)),
+        )
+
+
+def tiny_study(dataset: dict[str, Any]) -> Study:
+    """Return the study of the tiny data set: one small network, one epoch, two folds, a space to search in."""
+    return Study(
+        name="tiny",
+        data=Data(dataset=Choice.model_validate(dataset)),
+        folds=Folds(count=2),
+        network=Choice(name="unet", settings=NETWORK),
+        loss=Choice(name="dice_bce"),
+        train=Train(epochs=1, batch_size=4, lr=4e-3, crop=32),
+        execute=Choice(name="inline"),
+        search=Search(trials=4, startup=2, space={"augment.strength": [0, 1]}),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Draw, index, split and cache the tiny data set once."""
+    root = tmp_path_factory.mktemp("tiny")
+    _draw(root / "data")
+    study = tiny_study({"instances": {"root": str(root / "data")}})
+    index = index_samples(study.data.dataset, base=root, cache=root)
+    manifest = read_manifest(index, study.data)
+    split = make_split(manifest.samples, study.folds, manifest=manifest.digest, seed=study.seed)
+    manifest.samples.to_parquet(root / "samples.parquet")
+    cache = build_cache(manifest.samples, index.root, study.data, root / "cache")
+    return Tiny(study, root / "samples.parquet", freeze(split, root / "folds"), cache.folder)
+
+
+def _draw(root: Path) -> None:
+    """Write 12 gray sources with bright spots, the last one clean, and the first two photographed twice."""
+    rng = np.random.default_rng(3)
+    lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
+    for number in [*range(GROUPS), 0, 1]:
+        name = f"{len(lines)}.png"
+        image, mask = _spots(rng, spots=2 if number < GROUPS - 1 else 0)
+        for folder, pixels in (("images", image), ("masks", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(root / folder / name), pixels)
+        lines.append(f"images/{name},masks/{name},source-{number},spot,full")
+    (root / "instances.csv").write_text("\n".join(lines) + "\n")
+
+
+def _spots(rng: np.random.Generator, *, spots: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    image = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for _ in range(spots):
+        x, y = (int(v) for v in rng.integers(10, SIDE - 10, 2))
+        radius = int(rng.integers(6, 9))
+        cv2.circle(image, (x, y), radius, int(rng.integers(190, 250)), -1)
+        cv2.circle(mask, (x, y), radius, 255, -1)
+    return image, mask

@@ -1,0 +1,107 @@
+import dataclasses
+import json
+
+import pytest
+
+from harness.data.audit import AUDIT_VERSION, CHECKS, audit, refuse_leaks
+from harness.errors import DataError, LeakageError
+
+
+def plant(samples, source, target, *columns):
+    for column in columns:
+        samples.loc[target, f"{column}_sha256"] = samples.loc[source, f"{column}_sha256"]
+
+
+@pytest.fixture
+def clean(make_table):
+    return make_table(groups=30)
+
+
+def test_clean_data_pass_and_are_not_refused(clean, deal):
+    report = audit(clean, deal(clean), manifest="m")
+    assert report.verdict == "pass"
+    refuse_leaks(report)
+
+
+@pytest.mark.parametrize("id", CHECKS)
+def test_each_check_of_the_table_names_itself_and_gives_plain_values(id, samples, split):
+    plant(samples, 0, 8, "file", "pixels")
+    plant(samples, 6, 20, "pixels")
+    plant(samples, 12, 24, "mask")
+    found = CHECKS[id](samples, split)
+    assert found.id == id
+    assert json.loads(json.dumps(found.items)) == list(found.items)
+    assert len({tuple(item) for item in found.items}) <= 1, "one set of keys a check"
+    assert "\n" not in found.summary
+    assert found.summary.endswith(".")
+    assert 0 <= found.share_of_validation <= 1
+
+
+@pytest.mark.parametrize("column", ["file", "pixels"])
+def test_a_planted_copy_is_refused_in_one_line_that_names_check_files_groups_and_remedy(clean, deal, column):
+    plant(clean, 0, 8, column)
+    report = audit(clean, deal(clean), manifest="m")
+    assert report.verdict == "fail"
+    with pytest.raises(LeakageError) as caught:
+        refuse_leaks(report)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("audit D", "'g00/0.png'", "'g02/2.png'", "'g00'", "'g02'", "one source_image_id"):
+        assert part in message
+
+
+def test_the_refusal_counts_the_pairs_and_names_the_other_failing_checks(clean, deal):
+    plant(clean, 0, 8, "file", "pixels")
+    plant(clean, 3, 20, "file", "pixels")
+    plant(clean, 9, 30, "pixels")
+    with pytest.raises(LeakageError, match=r"^audit D1: .*\(and 1 more pair\)\. Failing too: D2\.$"):
+        refuse_leaks(audit(clean, deal(clean), manifest="m"))
+
+
+def test_a_split_by_rows_is_refused(clean, deal, row_split):
+    rows = tuple(row % 3 for row in range(len(clean)))
+    with pytest.raises(LeakageError, match="audit G1: Group 'g00'"):
+        refuse_leaks(audit(clean, row_split(rows, deal(clean).folds), manifest="m"))
+
+
+def test_warnings_are_shown_and_not_refused(samples, split):
+    report = audit(samples, split, manifest="m")  # few positive groups a fold
+    assert report.verdict == "warn"
+    refuse_leaks(report)
+
+
+def test_a_split_of_other_data_is_refused(clean, deal):
+    with pytest.raises(DataError, match="made for data m, these are n"):
+        audit(clean, deal(clean), manifest="n")
+
+
+def test_the_json_holds_everything_and_the_verdict(clean, deal):
+    split = deal(clean, held_out=["g00", "g01"])
+    report = audit(clean, split, manifest="m")
+    document = json.loads(report.to_json())
+    assert document["schema_version"] == 1
+    assert document["audit_version"] == AUDIT_VERSION
+    assert (document["manifest"], document["split"], document["verdict"]) == ("m", split.id, report.verdict)
+    assert [finding["id"] for finding in document["findings"]] == list(CHECKS)
+    assert [row["fold"] for row in document["folds"]] == [0, 1, 2, -1]
+    assert sum(row["samples"] for row in document["folds"]) == len(clean) == document["samples"]
+    assert document["notes"] == ["dealt in turn"]
+    assert document["counterfactual"]["this_split"]["group"] == 0
+    assert document["counterfactual"]["crop_level"]["group"] > 0.5
+
+
+def test_the_same_data_and_split_give_the_same_bytes(clean, deal):
+    plant(clean, 0, 8, "file", "pixels")
+    split = deal(clean)
+    first, again = (audit(clean, split, manifest="m") for _ in range(2))
+    assert first == again
+    assert first.to_json() == again.to_json()
+    assert first.to_html() == again.to_html()
+    assert first.digest == again.digest
+    assert len(first.digest) == 64
+
+
+def test_the_digest_follows_the_content(clean, deal):
+    report = audit(clean, deal(clean), manifest="m")
+    assert dataclasses.replace(report, samples=1).digest != report.digest
+    assert report.digest in report.to_html()

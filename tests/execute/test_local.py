@@ -1,0 +1,203 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from harness.execute.inline import Inline
+from harness.execute.local import Local, local
+from harness.execute.task import Executor, Key, Outcome
+from harness.train.foldrun import FoldJob
+from harness.train.outbox import OutboxReader
+from tests.conftest import SHORT, Tiny
+from tests.train.test_foldrun import assert_same_work
+
+PATIENCE = 240.0  # s; a worker imports torch first, on a machine that may be busy
+LONG = {"train__epochs": 2000, "train__collapse_after": 1.0}
+
+
+NOISE = """
+import os, sys, threading, time
+
+def chatter():
+    while True:
+        print('{"key": [0, 0]}', flush=True)
+        os.write(1, b"noise without end of line")
+        time.sleep(0.2)
+
+if "harness.execute.worker" in sys.orig_argv:
+    threading.Thread(target=chatter, daemon=True).start()
+"""
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "workers.log"
+
+
+@pytest.fixture(scope="module")
+def workers(log: Path) -> Iterator[Local]:
+    """Two worker processes for the tests of this file, in which something prints all the time."""
+    log.with_name("sitecustomize.py").write_text(NOISE)  # which Python imports when it starts
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(log.parent), prepend=os.pathsep)
+        executor = local(log, workers=2)
+        yield executor
+        executor.close()
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def outcomes_of(executor: Executor, count: int) -> dict[Key, Outcome]:
+    found: dict[Key, Outcome] = {}
+    end = time.monotonic() + PATIENCE
+    while len(found) < count:
+        assert time.monotonic() < end, f"{len(found)} of {count} outcomes came"
+        found |= {outcome.key: outcome for outcome in executor.wait_any(1.0)}
+    return found
+
+
+def wait_for_epoch(job: FoldJob) -> None:
+    reader = OutboxReader(job.working, job.final)
+    until(reader.new)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+def assert_same_results(found: dict[Key, Outcome], wanted: dict[Key, Outcome]) -> None:
+    assert set(found) == set(wanted)
+    for key in wanted:
+        one, other = found[key].result, wanted[key].result
+        assert one is not None
+        assert other is not None
+        assert_same_work(one, other)
+
+
+def test_one_worker_two_workers_and_no_worker_give_the_same_bits(
+    workers: Local, tiny: Tiny, tmp_path: Path
+) -> None:
+    def jobs(name: str) -> list[FoldJob]:
+        return [tiny.job(tmp_path / name, fold=fold, **SHORT) for fold in (0, 1)]
+
+    inline = Inline()
+    one_by_one: dict[Key, Outcome] = {}
+    for job in jobs("inline"):
+        inline.submit(job)
+    for job in jobs("together"):
+        workers.submit(job)
+    together = outcomes_of(workers, 2)
+    assert len({worker.process.pid for worker in workers._workers} - {os.getpid()}) == 2
+    for job in jobs("one by one"):
+        workers.submit(job)
+        one_by_one |= outcomes_of(workers, 1)
+    wanted = outcomes_of(inline, 2)
+    assert_same_results(together, wanted)
+    assert_same_results(one_by_one, wanted)
+
+
+def test_more_jobs_than_workers_wait_their_turn(workers: Local, tiny: Tiny, tmp_path: Path) -> None:
+    for trial in range(4):
+        workers.submit(tiny.job(tmp_path, trial=trial, train__lr=1e30))
+    assert {o.status for o in outcomes_of(workers, 4).values()} == {"failed"}
+    assert len(workers._workers) == 2
+
+
+def test_cancelling_stops_at_the_next_step_and_the_job_may_come_again(
+    workers: Local, tiny: Tiny, tmp_path: Path
+) -> None:
+    job = tiny.job(tmp_path, **LONG)
+    for _ in range(2):
+        workers.submit(job)
+        wait_for_epoch(job)
+        workers.cancel((0, 0))
+        outcome = outcomes_of(workers, 1)[0, 0]
+        assert outcome.status == "interrupted"
+        assert not job.final.exists()
+        assert [p.name for p in job.final.parent.iterdir()] == ["0.working"]
+
+
+def test_what_libraries_print_goes_to_the_log(workers: Local, log: Path) -> None:
+    """Every test of this file runs with that noise."""
+    assert workers.capacity == 2
+    text = log.read_text()
+    assert text.count('{"key": [0, 0]}') > 2
+    assert "noise without end of line" in text
+
+
+def test_a_killed_worker_fails_its_job_and_another_takes_the_next(
+    workers: Local, log: Path, tiny: Tiny, tmp_path: Path
+) -> None:
+    job = tiny.job(tmp_path, **LONG)
+    workers.submit(job)
+    wait_for_epoch(job)
+    busy = next(worker for worker in workers._workers if worker.job)
+    os.kill(busy.process.pid, signal.SIGKILL)
+    outcome = outcomes_of(workers, 1)[0, 0]
+    assert outcome.status == "failed"
+    assert outcome.reason == f"fold 0: its process ended with -9; see {log}"
+    for idle in list(workers._workers):  # a worker may be killed while it has nothing to do, too
+        os.kill(idle.process.pid, signal.SIGKILL)
+        until(lambda pid=idle.process.pid: not alive(pid))  # type: ignore[misc]
+    workers.submit(tiny.job(tmp_path, fold=1, **SHORT))
+    assert outcomes_of(workers, 1)[0, 1].status == "committed"
+    assert len({worker.number for worker in workers._workers}) == len(workers._workers)
+
+
+DRIVER = """
+import json, sys, time
+from pathlib import Path
+from harness.execute.local import local
+from harness.train.foldrun import FoldJob
+executor = local(Path(sys.argv[2]), workers=1)
+executor.submit(FoldJob(**json.loads(Path(sys.argv[1]).read_text())))
+print(executor._workers[0].process.pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_workers_end_by_themselves_when_their_driver_is_killed(tiny: Tiny, tmp_path: Path) -> None:
+    job = tiny.job(tmp_path / "work", **LONG)
+    (tmp_path / "job.json").write_text(json.dumps(asdict(job)))
+    arguments = [sys.executable, "-c", DRIVER, str(tmp_path / "job.json"), str(tmp_path / "log")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout
+        worker = int(driver.stdout.readline())
+        wait_for_epoch(job)
+        assert alive(worker)
+        driver.kill()
+    started = time.monotonic()
+    until(lambda: not alive(worker))
+    assert time.monotonic() - started < 15
+    assert not job.final.exists()
+
+
+def test_closing_ends_busy_workers_at_once(workers: Local, tiny: Tiny, tmp_path: Path) -> None:
+    """The last test with these workers."""
+    job = tiny.job(tmp_path, **LONG)
+    workers.submit(job)
+    wait_for_epoch(job)
+    pids = [worker.process.pid for worker in workers._workers]
+    started = time.monotonic()
+    workers.close()
+    assert time.monotonic() - started < 15
+    assert pids
+    assert not any(alive(pid) for pid in pids)
+    assert not job.final.exists()

@@ -1,0 +1,348 @@
+"""The whole way: a study file in, a leaderboard, MLflow and a promoted model out; and every wrong input at the door."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from harness.study import main
+from tests.conftest import NETWORK, Tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+def settings(root: Path, **changes: Any) -> dict[str, Any]:
+    """Return a study file's content: two small trials over the tiny data set."""
+    return {
+        "name": "tiny",
+        "data": {"dataset": {"instances": {"root": str(root)}}},
+        "folds": {"count": 2},
+        "network": {"unet": NETWORK},
+        "train": {"epochs": 12, "batch_size": 4, "lr": 8e-3, "crop": 32, "validate_every": 4},
+        "execute": "inline",
+        "search": {
+            "trials": 2,
+            "baselines": [{"loss": "dice_bce"}],
+            "loss": {
+                "choice": {"dice_bce": {}, "tversky": {"fn_weight": [0.5, 0.9], "fp_weight": "1 - fn_weight"}}
+            },
+            "augment.strength": [0, 1],
+        },
+    } | changes
+
+
+def write(folder: Path, content: dict[str, Any]) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def data_of(tiny: Tiny) -> Path:
+    return Path(tiny.study.data.dataset.settings["root"])
+
+
+@dataclass(frozen=True)
+class Done:
+    """A study that ran: its folder, file, home and what `run --json` printed."""
+
+    folder: Path
+    file: Path
+    home: Path
+    said: dict[str, Any]
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(f"sqlite:///{self.home / 'mlflow.db'}")
+
+    def runs(self, level: str) -> list[Any]:
+        return list(self.client.search_runs(["1"], f"tags.\"harness.level\" = '{level}'"))
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
+
+
+@pytest.fixture(scope="module")
+def done(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("done")
+    file, home = write(folder, settings(data_of(tiny))), folder / "home"
+    return Done(folder, file, home, called(folder, "run", str(file), "--home", str(home)))
+
+
+def called(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Call a verb with --json in `folder`; return what it printed on standard output."""
+    before, output = Path.cwd(), folder / "stdout"
+    stdout = os.dup(1)
+    os.chdir(folder)
+    try:
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 1)
+            sys.stdout.flush()
+            with pytest.MonkeyPatch.context() as patch, output.open("w") as shown:
+                patch.setattr(sys, "stdout", shown)
+                assert main([*arguments, "--json"]) == 0
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.chdir(before)
+    answer: dict[str, Any] = json.loads(output.read_text())
+    return answer
+
+
+def test_printed_scores_are_those_in_mlflow_to_the_digit(done: Done) -> None:
+    in_mlflow = {int(run.data.tags["harness.trial"]): run.data.metrics for run in done.runs("trial")}
+    assert len(done.said["trials"]) == 2
+    for row in done.said["trials"]:
+        metrics = in_mlflow[row["trial"]]
+        assert (metrics["iou_mean"], metrics["iou_std"]) == (row["iou_mean"], row["iou_std"])
+        assert [metrics[f"iou_fold_{fold}"] for fold in range(2)] == [
+            row[f"iou_fold_{fold}"] for fold in range(2)
+        ]
+        assert row["iou_mean"] == pytest.approx(np.mean([row["iou_fold_0"], row["iou_fold_1"]]), abs=1e-15)
+        assert row["iou_std"] == pytest.approx(
+            np.std([row["iou_fold_0"], row["iou_fold_1"]], ddof=1), abs=1e-15
+        )
+
+
+def test_the_fold_score_is_that_of_its_out_of_fold_counts(done: Done) -> None:
+    for path in (done.home / "work").glob("*/0/*/out_of_fold.parquet"):
+        rows = pd.read_parquet(path)
+        score = rows["tp"].sum() / (rows["tp"] + rows["fp"] + rows["fn"]).sum()
+        assert json.loads(path.with_name("result.json").read_text())["iou"] == pytest.approx(score, abs=1e-15)
+
+
+def test_mlflow_holds_study_trials_and_folds_with_the_leakage_report(done: Done) -> None:
+    (study,), trials, folds = done.runs("study"), done.runs("trial"), done.runs("fold")
+    assert (len(trials), len(folds)) == (2, 4)
+    assert {run.info.status for run in [study, *trials, *folds]} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {study.info.run_id}
+    assert {run.data.tags["mlflow.parentRunId"] for run in folds} == {run.info.run_id for run in trials}
+    report = Path(
+        done.client.download_artifacts(study.info.run_id, "leakage/leakage_report.json", done.folder)
+    )
+    assert json.loads(report.read_text())["verdict"] == "pass"
+    digests = {run.data.tags["harness.leakage_sha256"] for run in [study, *trials]}
+    assert digests == {done.said["leakage_sha256"]}
+    assert {run.inputs.dataset_inputs[0].dataset.digest for run in trials} == {done.said["data"][:36]}
+    assert all(run.data.params["seed"] == "17" for run in trials)
+    assert "Best: trial" in study.data.tags["mlflow.note.content"]
+
+
+def test_the_first_trial_is_the_baseline_with_the_study_own_settings(done: Done) -> None:
+    first = next(row for row in done.said["trials"] if row["trial"] == 0)
+    assert first["kind"] == "baseline"
+    assert first["params"] == {"loss": "dice_bce", "augment.strength": 0.5}
+    assert set(done.said["baselines"]) == {"constant", "classical"}
+
+
+def test_the_same_study_gives_the_same_numbers_whatever_the_loader_workers(
+    done: Done, tiny: Tiny, tmp_path: Path
+) -> None:
+    content = settings(data_of(tiny))
+    content["train"] = content["train"] | {"loader_workers": 2}
+    content["search"] = content["search"] | {"trials": 1}  # each worker process costs seconds to start
+    again = called(tmp_path, "run", str(write(tmp_path, content)), "--home", str(tmp_path / "home"))
+    assert again["key"] == done.said["key"]
+    assert scores_of(again) == scores_of(done.said)[:1]
+
+
+def test_stopped_by_ctrl_c_it_exits_75_and_goes_on_to_the_same_numbers(
+    done: Done, tiny: Tiny, tmp_path: Path
+) -> None:
+    content = settings(data_of(tiny), execute={"local": {"workers": 1}})
+    file, home = write(tmp_path, content), tmp_path / "home"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.study", "run", str(file), "--home", str(home)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    wait_until(lambda: any(home.glob("work/*/0/0/manifest.json")) or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75, said
+    assert "the same command goes on from here" in said
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    assert not client.search_runs(["1"], "attributes.status = 'RUNNING'")
+    again = called(tmp_path, "run", str(file), "--home", str(home))
+    assert scores_of(again) == scores_of(done.said)
+    assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
+
+
+def test_a_larger_budget_goes_on_and_keeps_what_is_there(done: Done) -> None:
+    more = called(done.folder, "run", str(done.file), "--home", str(done.home), "--trials", "3")
+    assert scores_of(more)[:2] == scores_of(done.said)
+    assert len(more["trials"]) == 3
+    assert len(done.runs("trial")) == 3
+
+
+def test_report_says_the_same_again(done: Done) -> None:
+    said = called(done.folder, "report", str(done.file), "--home", str(done.home))
+    assert scores_of(said)[:2] == scores_of(done.said)
+    (page,) = (done.home / "work").glob("*/ledger/report.md")
+    assert "top-hat + Otsu" in page.read_text()
+
+
+def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
+    done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = called(done.folder, "promote", str(done.file), "--home", str(done.home))
+    board = called(done.folder, "report", str(done.file), "--home", str(done.home))
+    assert (said["trial"], said["uri"]) == (board["best_trial"], "models:/tiny@champion")
+    assert said["iou_mean"] == board["trials"][0]["iou_mean"]
+    mlflow.set_tracking_uri(said["tracking_uri"])
+    model = mlflow.pyfunc.load_model(said["uri"])
+    images = [np.zeros((50, 70), np.uint8), np.full((33, 20, 3), 200, np.uint8)]
+    assert [mask.shape for mask in model.predict({"image": images})["mask"]] == [(50, 70), (33, 20)]
+    assert (
+        called(done.folder, "promote", str(done.file), "--home", str(done.home))["version"] == said["version"]
+    )
+
+
+def test_promote_without_results_is_said(
+    tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, settings(data_of(tiny)))
+    assert main(["promote", str(file), "--home", str(tmp_path / "home")]) == 2
+    assert "no results of study 'tiny'" in capfd.readouterr().err
+
+
+def edit_csv(old: str, new: str) -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        text = (root / "instances.csv").read_text()
+        assert old in text
+        (root / "instances.csv").write_text(text.replace(old, new, 1))
+
+    return edit
+
+
+def split_a_group(root: Path) -> None:
+    table = pd.read_csv(root / "instances.csv")
+    table["fold"] = np.arange(len(table)) % 2
+    table.loc[table["source_image_id"] == "source-0", "fold"] = [0, 1]
+    table.to_csv(root / "instances.csv", index=False)
+
+
+def copy_a_picture(root: Path) -> None:
+    shutil.copy(root / "images/2.png", root / "images/3.png")
+
+
+def write_ones(root: Path) -> None:
+    for path in (root / "masks").glob("*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 255)
+
+
+def truncate(root: Path) -> None:
+    path = root / "images/4.png"
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def nothing(root: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "code", "said"),
+    [
+        (split_a_group, {}, 3, ["source-0", "fold"]),
+        (copy_a_picture, {}, 3, ["images/2.png", "images/3.png", "source-1", "source-2"]),
+        (write_ones, {}, 3, ["masks/", "0, 1", "target: 1"]),
+        (lambda root: (root / "images/4.png").unlink(), {}, 3, ["images/4.png"]),
+        (truncate, {}, 3, ["images/4.png", "truncated"]),
+        (edit_csv("source-3", ""), {}, 3, ["instances.csv", "source_image_id"]),
+        (nothing, {"loss": "tversk"}, 2, ["loss: 'tversk' is not known, did you mean 'tversky'?"]),
+        (nothing, {"folds": {"count": 13}}, 3, ["12", "13"]),
+        (nothing, {"train": {"lr": -1}}, 2, ["train.lr: -1"]),
+        (nothing, {"network": {"unet": {"activation": "sigmoid"}}}, 2, ["network.unet", "activation"]),
+        (nothing, {"network": {"unet": {"classes": 2}}}, 2, ["network.unet", "classes"]),
+        (nothing, {"network": {"unet": NETWORK | {"weights": "nowhere.pth"}}}, 2, ["network.unet.weights"]),
+        (nothing, {"search": {"trials": 2, "augment.strength": [0, 2]}}, 2, ["augment.strength", "2"]),
+        (nothing, {"augment": {"recipe": {"reference": {"fill_mask": 0}}}}, 2, ["fill_mask"]),
+        (nothing, {"loss": {"weighted_bce": {"positive_weight": 2.5}}}, 2, ["positive_weight", "2.5"]),
+        (nothing, {"data": {"dataset": {"instances": {"root": "${NO_SUCH_PLACE}/x"}}}}, 2, ["NO_SUCH_PLACE"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or (str(value) if isinstance(value, dict) else ""),
+)
+def test_wrong_input_is_one_line_before_any_training_and_leaves_nothing(
+    spoil: Callable[[Path], None],
+    changes: dict[str, Any],
+    code: int,
+    said: list[str],
+    tiny: Tiny,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(data_of(tiny), root)
+    spoil(root)
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path, settings(root, **changes))
+    assert main(["run", str(file), "--home", "home"]) == code
+    lines = capfd.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    for part in said:
+        assert part in lines[0]
+    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / ".cache").exists()
+
+
+def test_check_writes_the_report_of_data_that_may_not_be_used(
+    tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(data_of(tiny), root)
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path, settings(root))
+    assert main(["check", str(file), "--home", "home"]) == 0
+    copy_a_picture(root)
+    assert main(["check", str(file), "--home", "home"]) == 3
+    report = json.loads((tmp_path / "home/audit/tiny/leakage_report.json").read_text())
+    assert report["verdict"] == "fail"
+    assert "images/2.png" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["run", "no_such_study"], ["frobnicate"], ["run"]])
+def test_a_wrong_command_exits_2(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        code: Any = main(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    assert capfd.readouterr().err
+
+
+def scores_of(said: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return trial, parameters and every number, by trial."""
+    rows = sorted(said["trials"], key=lambda row: row["trial"])
+    return [
+        (row["trial"], row["params"], *(row[k] for k in sorted(row) if "iou" in k or "object" in k))
+        for row in rows
+    ]
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < until, "waited too long"
+        time.sleep(0.05)

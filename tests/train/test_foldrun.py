@@ -1,0 +1,188 @@
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.config import Study
+from harness.errors import Collapsed, DataError, Interrupted
+from harness.evaluate.scores import mean_iou
+from harness.model.metrics import NO_PIXELS, count_pixels, iou
+from harness.model.networks import build_network
+from harness.model.predict import network_logits, predict_photos
+from harness.train.checkpoint import MANIFEST, WEIGHTS, is_committed
+from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldJob, FoldResult, committed_result, run_fold
+from harness.train.outbox import OUTBOX
+from tests.conftest import Tiny
+
+CLOCK = {"seconds", "images_per_second"}
+SETTINGS = {  # the rate rises to the end, so that the last epoch is not the best one
+    "train__epochs": 4,
+    "train__warmup": 1.0,
+    "train__lr": 0.015,
+    "train__average": 0.3,
+}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def epochs_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / OUTBOX).read_text().splitlines()]
+
+
+def without_clock(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in CLOCK}
+
+
+def assert_same_work(one: FoldResult, other: FoldResult) -> None:
+    """Hold two fold runs to each other to the last bit."""
+    assert without_clock(asdict(one) | {"folder": ""}) == without_clock(asdict(other) | {"folder": ""})
+    assert sha256(one.weights) == sha256(other.weights)
+    assert sha256(Path(one.folder) / OUT_OF_FOLD) == sha256(Path(other.folder) / OUT_OF_FOLD)
+    told = [[without_clock(e) for e in epochs_of(Path(r.folder))] for r in (one, other)]
+    assert told[0] == told[1]
+
+
+@pytest.fixture(scope="module")
+def done(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[FoldJob, FoldResult]:
+    job = tiny.job(tmp_path_factory.mktemp("work"), **SETTINGS)
+    return job, run_fold(job)
+
+
+def test_a_fold_run_commits_its_weights_rows_epochs_and_result(done: tuple[FoldJob, FoldResult]) -> None:
+    job, result = done
+    assert {p.name for p in job.final.iterdir()} == {WEIGHTS, OUT_OF_FOLD, OUTBOX, RESULT, MANIFEST}
+    assert not job.working.exists()
+    assert committed_result(job.final) == result
+    assert [e["number"] for e in epochs_of(job.final)] == [1, 2, 3, 4]
+    assert result.epochs == 4
+    assert result.device == "cpu"
+    assert result.fold == 0
+
+
+def test_the_score_is_the_last_epochs_and_the_best_one_is_only_shown(
+    done: tuple[FoldJob, FoldResult],
+) -> None:
+    job, result = done
+    scores = [e["iou"] for e in epochs_of(job.final)]
+    assert result.iou == scores[-1]
+    assert result.best_iou == max(scores)
+    assert result.best_epoch == 1 + int(np.argmax(scores))
+    assert result.best_iou > result.iou + 0.1, "the case does not tell last from best"
+
+
+def test_the_saved_weights_and_rows_give_the_score_again(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny
+) -> None:
+    job, result = done
+    data = tiny.data()
+    study = Study.model_validate(job.study)
+    network = build_network(study.network)
+    network.load_state_dict(load_file(result.weights))
+    network.eval()
+    rows = data.samples.iloc[data.split.validation(data.samples, 0)]
+    counts = NO_PIXELS
+    with torch.no_grad():
+        for photo in predict_photos(
+            lambda images, sizes: network_logits(network, torch.device("cpu"), images, sizes),
+            data.cache,
+            rows,
+            4,
+        ):
+            counts += count_pixels(photo.logits > 0, photo.truth)
+    assert iou(counts) == result.iou
+    summed = result.out_of_fold[["tp", "fp", "fn"]].sum()
+    assert summed["tp"] / summed.sum() == result.iou
+    assert 0 < mean_iou(result.out_of_fold) < 1
+
+
+def test_the_weights_of_the_terms_are_those_after_balancing(done: tuple[FoldJob, FoldResult]) -> None:
+    weights = done[1].loss_weights
+    assert set(weights) == {"dice", "bce"}
+    assert weights["dice"] != weights["bce"]
+    assert weights != {"dice": 0.5, "bce": 0.5}
+
+
+def test_a_committed_fold_is_returned_and_never_trained_again(
+    done: tuple[FoldJob, FoldResult], tmp_path: Path
+) -> None:
+    job, result = done
+    before = {p: (p.stat().st_mtime_ns, sha256(p)) for p in job.final.iterdir()}
+    untrainable = replace(job, samples=str(tmp_path / "none"), cache=str(tmp_path / "none"), study={})
+    assert run_fold(untrainable, lambda: True) == result
+    assert {p: (p.stat().st_mtime_ns, sha256(p)) for p in job.final.iterdir()} == before
+
+
+def test_the_same_job_gives_the_same_bits_after_an_interruption(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path
+) -> None:
+    job = tiny.job(tmp_path, **SETTINGS)
+    wishes: Iterator[bool] = iter([False] * 5 + [True])
+    with pytest.raises(Interrupted):
+        run_fold(job, lambda: next(wishes))
+    assert [e["number"] for e in epochs_of(job.working)] == [1, 2]
+    assert not job.final.exists()
+    torch.rand(7)  # what else the process draws does not matter
+    np.random.random(7)
+    again = run_fold(job)
+    assert_same_work(again, done[1])
+
+
+def test_another_repeat_is_other_work(done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path) -> None:
+    job = replace(tiny.job(tmp_path, train__epochs=1), repeat=1)
+    with contextlib.suppress(Collapsed):
+        run_fold(job)
+    folder = job.final if is_committed(job.final) else job.working
+    assert epochs_of(folder)[0]["loss"] != epochs_of(done[0].final)[0]["loss"]
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_the_number_of_loader_workers_changes_no_bit(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path, workers: int
+) -> None:
+    result = run_fold(tiny.job(tmp_path, **SETTINGS, train__loader_workers=workers))
+    assert_same_work(result, done[1])
+
+
+def test_a_collapsed_fold_is_not_committed(tiny: Tiny, tmp_path: Path) -> None:
+    job = tiny.job(tmp_path, train__epochs=1, train__lr=1e-12)
+    with pytest.raises(Collapsed):
+        run_fold(job)
+    assert not is_committed(job.final)
+    assert len(epochs_of(job.working)) == 1
+
+
+def test_a_damaged_result_is_refused_and_trained_anew_once_it_is_deleted(
+    done: tuple[FoldJob, FoldResult], tmp_path: Path
+) -> None:
+    job = replace(done[0], folder=str(tmp_path / "0"))
+    shutil.copytree(done[0].final, job.final)
+    content = bytearray((job.final / WEIGHTS).read_bytes())
+    content[-3] ^= 4
+    (job.final / WEIGHTS).write_bytes(bytes(content))
+    with pytest.raises(DataError, match=f"{job.final / WEIGHTS}: holds"):
+        run_fold(job)
+    shutil.rmtree(job.final)
+    assert_same_work(run_fold(job), done[1])
+
+
+def test_a_missing_cache_is_an_error_and_nothing_is_committed(tiny: Tiny, tmp_path: Path) -> None:
+    job = replace(tiny.job(tmp_path / "work"), cache=str(tmp_path / "gone"))
+    with pytest.raises(DataError, match="gone: no decoded pictures here"):
+        run_fold(job)
+    assert not is_committed(job.final)
+
+
+def test_a_job_travels_as_json(done: tuple[FoldJob, FoldResult]) -> None:
+    assert FoldJob(**json.loads(json.dumps(asdict(done[0])))) == done[0]
+    assert FoldResult(**json.loads(json.dumps(asdict(done[1])))) == done[1]
