@@ -81,7 +81,9 @@ def test_cached_pixels_are_those_of_decoding_again(root: Path, size: int | None,
     cache = build_cache(samples, root, data, tmp_path / "caches")
     for position, row in enumerate(samples.itertuples()):
         image = read_image(root / str(row.sample))
-        truth = read_mask(root / str(row.mask), data.masks) if row.mask else np.zeros(image.shape[:2], np.uint8)
+        truth = (
+            read_mask(root / str(row.mask), data.masks) if row.mask else np.zeros(image.shape[:2], np.uint8)
+        )
         np.testing.assert_array_equal(cache.image(position), fit(image, size))
         np.testing.assert_array_equal(cache.mask(position), fit_mask(truth, size))
         np.testing.assert_array_equal(cache.truth(position), truth)
@@ -122,7 +124,9 @@ def test_gray_pixels_in_an_rgb_file_are_not_served_from_the_gray_files_cache(tmp
     for name, image in (("gray", gray), ("rgb", np.repeat(gray[..., None], 3, axis=2))):
         write(tmp_path / name, "a", image, spotted((40, 50)))
     shapes = [
-        build_cache(table(tmp_path / name, data_of()), tmp_path / name, data_of(), tmp_path / "caches").image(0).shape
+        build_cache(table(tmp_path / name, data_of()), tmp_path / name, data_of(), tmp_path / "caches")
+        .image(0)
+        .shape
         for name in ("gray", "rgb")
     ]
     assert shapes == [(40, 50), (40, 50, 3)]
@@ -160,13 +164,17 @@ def test_a_cache_that_is_not_whole_is_refused_and_built_anew(
         (cache.folder / name).unlink()
     with pytest.raises(DataError, match="run the study again"):
         open_cache(cache.folder)
-    np.testing.assert_array_equal(build_cache(samples, root, data_of(), tmp_path / "caches").image(1), expected)
+    np.testing.assert_array_equal(
+        build_cache(samples, root, data_of(), tmp_path / "caches").image(1), expected
+    )
     assert os.listdir(tmp_path / "caches") == [cache.folder.name]
 
 
 def test_a_disk_without_room_is_told_before_anything_is_written(root: Path, tmp_path: Path) -> None:
     data = data_of(size=10**7)
-    with pytest.raises(DataError, match=r"need \d+\.\d GB and .* GB are free; free some space, or lower data.size"):
+    with pytest.raises(
+        DataError, match=r"need \d+\.\d GB and .* GB are free; free some space, or lower data.size"
+    ):
         build_cache(table(root, data), root, data, tmp_path / "caches")
     assert not any((tmp_path / "caches").iterdir())
 

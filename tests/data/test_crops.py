@@ -22,7 +22,8 @@ def objects(mask: Pixels) -> int:
 
 @pytest.mark.parametrize("zoom", [1.0, 1.25, 4.0])
 @pytest.mark.parametrize(
-    "shape", [(64, 64), (200, 90), (31, 300), (20, 20), (1, 50), (50, 1), (1, 1), (2, 3), (90, 70, 3), (1, 9, 3)]
+    "shape",
+    [(64, 64), (200, 90), (31, 300), (20, 20), (1, 50), (50, 1), (1, 1), (2, 3), (90, 70, 3), (1, 9, 3)],
 )
 def test_a_crop_has_the_wanted_size_whatever_the_picture(shape: tuple[int, ...], zoom: float) -> None:
     image, mask = picture(shape), np.zeros(shape[:2], np.uint8)

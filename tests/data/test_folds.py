@@ -168,7 +168,9 @@ def test_too_few_positive_groups_hold_nothing_out_and_the_note_says_so_with_both
     split = split_of(tiny(39, 10))
     assert HELD_OUT not in split.folds.values()
     assert split.notes[0] == "no groups are held out: 39 positive groups, and folds.held_out_from asks for 40"
-    assert list(split_of(tiny(40, 10)).folds.values()).count(HELD_OUT) == 8 + 2
+    enough = split_of(tiny(40, 10))
+    assert list(enough.folds.values()).count(HELD_OUT) == 8 + 2
+    assert enough.notes[0] == "8 of 40 positive groups (20%) and 2 of 10 others are held out"
 
 
 def test_held_out_zero_holds_nothing_out_and_says_so():

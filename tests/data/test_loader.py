@@ -26,7 +26,12 @@ def samples() -> pd.DataFrame:
     for number in range(9):
         height, width = (70, 90) if number % 2 else (40, 60)
         rows.append(
-            {"sample": f"{number}.png", "mask": f"{number}_m.png", "instance": f"i{number // 2}", "height": height}
+            {
+                "sample": f"{number}.png",
+                "mask": f"{number}_m.png",
+                "instance": f"i{number // 2}",
+                "height": height,
+            }
             | {"width": width, "channels": 3 if number % 3 == 0 else 1, "positive": 16 * (number % 4 > 0)}
             | {"pixels_sha256": str(number), "mask_sha256": str(number)}
         )

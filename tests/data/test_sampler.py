@@ -54,7 +54,9 @@ def test_every_epoch_shows_each_instance_once(sampler: str) -> None:
 def test_each_scale_of_an_instance_is_drawn_about_equally_often(sampler: str) -> None:
     samples = table([3] * 8, [True] * 5 + [False] * 3)
     batches = batches_of(samples, 4, sampler=sampler)
-    count = Counter(position for number in range(1, 601) for batch in epoch(batches, number) for position in batch)
+    count = Counter(
+        position for number in range(1, 601) for batch in epoch(batches, number) for position in batch
+    )
     assert len(count) == 24
     assert min(count.values()) > 150  # 200 expected
     assert max(count.values()) < 250
@@ -71,7 +73,9 @@ def test_only_the_given_positions_are_drawn(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 @pytest.mark.parametrize(("instances", "size"), [(1, 8), (8, 8), (9, 8), (31, 8), (33, 8), (7, 2), (10, 1)])
-def test_batches_are_nearly_equal_and_never_larger_than_asked(sampler: str, instances: int, size: int) -> None:
+def test_batches_are_nearly_equal_and_never_larger_than_asked(
+    sampler: str, instances: int, size: int
+) -> None:
     batches = batches_of(table([1] * instances, [True] * instances), size, sampler=sampler)
     for number in range(1, 20):
         sizes = [len(batch) for batch in epoch(batches, number)]
@@ -80,7 +84,9 @@ def test_batches_are_nearly_equal_and_never_larger_than_asked(sampler: str, inst
         assert max(sizes) - min(sizes) <= 1
 
 
-@pytest.mark.parametrize(("positive", "instances", "size"), [(8, 57, 8), (9, 57, 8), (20, 57, 8), (3, 40, 8), (4, 11, 3)])
+@pytest.mark.parametrize(
+    ("positive", "instances", "size"), [(8, 57, 8), (9, 57, 8), (20, 57, 8), (3, 40, 8), (4, 11, 3)]
+)
 def test_spread_gives_batches_equal_shares_of_positives(positive: int, instances: int, size: int) -> None:
     samples = table([2] * instances, [number < positive for number in range(instances)])
     batches = batches_of(samples, size)

@@ -1,0 +1,111 @@
+"""The leaderboard: best first, honest about what is missing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from harness.report import as_markdown, as_table, read_leaderboard, study_metrics, warnings
+from harness.search.ledger import Ledger
+
+FACTS: dict[str, Any] = {
+    "name": "tiny",
+    "key": "tiny-12345678",
+    "description": "A demonstration.",
+    "profile": "cpu",
+    "seed": 17,
+    "samples": 20,
+    "groups": 10,
+    "positive_groups": 8,
+    "rare_classes": {"crack": 3},
+    "split": "abc",
+    "split_note": "no groups held out",
+    "leakage": "pass",
+    "leakage_sha256": "f" * 64,
+}
+
+
+def row(trial: int, **values: Any) -> dict[str, Any]:
+    params = json.dumps(
+        {"loss": "tversky", "loss.tversky.fn_weight": 0.7 + trial / 100, "augment.strength": 0.5}
+    )
+    fixed = {
+        "trial": trial,
+        "state": "complete",
+        "kind": "searched",
+        "loss": "tversky",
+        "params": params,
+        "reason": "",
+    }
+    return fixed | values
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    baselines = pd.DataFrame({"constant": [0.01, 0.02], "classical": [0.1, 0.3]})
+    Ledger(tmp_path, {}).open_study(FACTS, baselines)
+    rows = [
+        row(0, iou_mean=0.31234, iou_std=0.05, best_epoch_gain=0.03, object_recall=0.5),
+        row(1, state="pruned", reason="fold 1: all background", iou_fold_0=0.9),
+        row(2, iou_mean=0.41236, iou_std=0.06, best_epoch_gain=0.001, object_recall=0.6),
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "trials.parquet")
+    return tmp_path
+
+
+def test_complete_trials_come_first_by_mean_and_a_pruned_one_is_never_best(ledger: Path) -> None:
+    board = read_leaderboard(ledger)
+    assert [trial["trial"] for trial in board.trials] == [2, 0, 1]
+    assert board.best is not None
+    assert board.best["trial"] == 2
+
+
+def test_json_keeps_every_digit_and_says_none_for_what_is_missing(ledger: Path) -> None:
+    said = json.loads(json.dumps(read_leaderboard(ledger).as_dict()))
+    assert said["best_trial"] == 2
+    assert said["trials"][0]["iou_mean"] == 0.41236
+    assert said["trials"][2]["iou_mean"] is None
+    assert said["trials"][0]["params"]["loss.tversky.fn_weight"] == 0.72
+    assert said["baselines"]["classical"]["iou_mean"] == pytest.approx(0.2)
+    assert said["baselines"]["classical"]["iou_std"] == pytest.approx(0.1414213562)
+
+
+def test_the_page_opens_with_the_best_beside_the_classical_baseline(ledger: Path) -> None:
+    page = as_markdown(read_leaderboard(ledger))
+    assert page.splitlines()[0] == (
+        "**Best: trial 2, tversky, IoU 0.4124 ± 0.0600** (mean ± std over folds); "
+        "top-hat + Otsu, without learning: 0.2000 ± 0.1414"
+    )
+    assert "| 2 | tversky, fn_weight 0.72 | 0.4124 ± 0.0600 |" in page
+    assert "| - | best constant | 0.0150 ± 0.0071 |" in page
+
+
+def test_warnings_name_late_epochs_ended_trials_and_rare_classes(ledger: Path) -> None:
+    said = " ".join(warnings(read_leaderboard(ledger)))
+    assert "Trial 0: the epochs that looked best on their own folds would add 0.030 IoU" in said
+    assert "Trial 2:" not in said
+    assert "Trial 1 pruned: fold 1: all background" in said
+    assert "crack (3)" in said
+    assert "no confidence interval" in said
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_table_fits_its_terminal_with_every_score_whole(ledger: Path, width: int) -> None:
+    console = Console(width=width, record=True)
+    with console.capture() as shown:
+        console.print(as_table(read_leaderboard(ledger), width))
+    lines = shown.get().splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert any("0.4124 ± 0.0600" in line for line in lines)
+    assert any("top-hat + Otsu" in line for line in lines)
+
+
+def test_a_study_without_a_complete_trial_says_so(tmp_path: Path) -> None:
+    Ledger(tmp_path, {}).open_study(FACTS, pd.DataFrame({"constant": [0.0], "classical": [0.1]}))
+    board = read_leaderboard(tmp_path)
+    assert board.best is None
+    assert as_markdown(board).startswith("**No trial ran all its folds.**")
+    assert set(study_metrics(board)) == {"constant_iou_mean", "classical_iou_mean"}
