@@ -50,7 +50,7 @@ def test_without_a_terminal_every_fold_and_trial_is_a_line_with_the_time_left() 
 
 def test_a_terminal_shows_running_folds_with_their_epoch_loss_and_iou() -> None:
     text = io.StringIO()
-    console = Console(file=text, width=100, force_terminal=True)
+    console = Console(file=text, width=100, force_terminal=True, no_color=True, highlight=False)
     progress = Progress(console, trials=2, folds=2, done=1)
     progress.open_trial(plan(1))
     progress.open_fold(1, 0)

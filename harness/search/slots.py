@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import ValidationError
 
 from harness.config import Study
 from harness.errors import ConfigError
@@ -18,7 +17,6 @@ from harness.ranges import Value
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
-from harness.studyfile import explain
 from harness.train.foldrun import FoldResult
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -99,8 +97,8 @@ class Slots:
     def _plan(self, number: int, params: Mapping[str, Value]) -> TrialPlan:
         try:
             study = self._study.with_params(dict(params))
-        except ValidationError as error:
-            raise ConfigError(f"trial {number}: {explain(error)}; narrow what is searched") from None
+        except ConfigError as error:
+            raise ConfigError(f"trial {number}: {error}; narrow what is searched") from None
         return TrialPlan(number, params, study, number < len(self._baselines))
 
     def _window(self, number: int) -> optuna.Study:
@@ -148,9 +146,8 @@ def baseline_params(study: Study) -> list[dict[str, Value]]:
     for number, baseline in enumerate(study.search.baselines):
         try:
             found.append(params_of(study.with_settings(baseline)))
-        except (ConfigError, ValidationError) as error:
-            message = explain(error) if isinstance(error, ValidationError) else error
-            raise ConfigError(f"search.baselines[{number}].{message}") from None
+        except ConfigError as error:
+            raise ConfigError(f"search.baselines[{number}].{error}") from None
     return found
 
 

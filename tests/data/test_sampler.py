@@ -46,7 +46,7 @@ def test_every_epoch_shows_each_instance_once(sampler: str) -> None:
     samples = table([3] * 12 + [1] * 9, [True] * 15 + [False] * 6)
     batches = batches_of(samples, 4, sampler=sampler)
     for number in range(1, 60):
-        shown = samples["instance"].iloc[sum(epoch(batches, number), [])]
+        shown = samples["instance"].iloc[[p for batch in epoch(batches, number) for p in batch]]
         assert sorted(shown) == sorted(samples["instance"].unique())
 
 

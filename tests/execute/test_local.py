@@ -154,8 +154,8 @@ def test_a_killed_worker_fails_its_job_and_another_takes_the_next(
     assert outcome.status == "failed"
     assert outcome.reason == f"fold 0: its process ended with -9; see {log}"
     for idle in list(workers._workers):  # a worker may be killed while it has nothing to do, too
-        os.kill(idle.process.pid, signal.SIGKILL)
-        until(lambda pid=idle.process.pid: not alive(pid))  # type: ignore[misc]
+        idle.process.kill()
+        idle.process.wait()
     workers.submit(tiny.job(tmp_path, fold=1, **SHORT))
     assert outcomes_of(workers, 1)[0, 1].status == "committed"
     assert len({worker.number for worker in workers._workers}) == len(workers._workers)

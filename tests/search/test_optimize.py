@@ -61,7 +61,7 @@ def test_the_case_has_every_kind_of_end(alone: tuple[Home, list[tuple[object, ..
     assert any("below the median" in str(row[5]) for row in alone[1])
 
 
-@pytest.mark.parametrize(("capacity", "seed"), [(2, 1), (4, 2), (4, 3), (9, 4)])
+@pytest.mark.parametrize(("capacity", "seed"), [(2, 1), (4, 2), (9, 3)])
 def test_trials_do_not_depend_on_how_many_run_and_which_ends_first(
     alone: tuple[Home, list[tuple[object, ...]]], tmp_path: Path, capacity: int, seed: int
 ) -> None:
@@ -167,14 +167,15 @@ class Killing:
     open_trial = open_fold = log_epochs = close_fold = close_trial = _step
 
 
-@pytest.mark.parametrize("capacity", [1, 3])
+@pytest.mark.parametrize("capacity", [2, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_driver_killed_at_any_step_and_started_again_ends_at_the_same_table(
     tmp_path: Path, capacity: int
 ) -> None:
-    plan = study(trials=4, folds=2, startup=1, pruner=MEDIAN)
+    space = {"augment.strength": [0, 1]}
+    plan = study(trials=3, folds=2, startup=0, pruner=MEDIAN, baselines=(), space=space)
 
     def rule(job: FoldJob) -> Status:
-        return "failed" if (job.trial, job.fold) == (2, 1) else "committed"
+        return "failed" if (job.trial, job.fold) == (1, 1) else "committed"
 
     whole = Home(tmp_path / "whole", plan)
     whole.folder.mkdir()
@@ -187,10 +188,10 @@ def test_a_driver_killed_at_any_step_and_started_again_ends_at_the_same_table(
         except Killed:
             recorder = MemoryRecorder()
             assert table(home.run(Formula(capacity, 2, rule), recorder)) == wanted, f"killed in call {call}"
-            assert [t.number for t in stored(home)] == [0, 1, 2, 3]
+            assert [t.number for t in stored(home)] == [0, 1, 2]
             assert every_fold_is_closed(recorder)
         else:
-            assert call > 4 * 2 * 2
+            assert call > 3 * 2 * 3
             return
 
 
@@ -334,7 +335,7 @@ def test_real_trainings_go_through_the_search(tiny: Tiny, tmp_path: Path) -> Non
     slots.close()
     assert [r.state for r in results] == ["complete", "complete"]
     assert [key for call, key in recorder.calls if call == "epoch"] == [
-        (trial, fold, epoch) for trial in (0, 1) for fold in (0, 1) for epoch in (1, 2)
+        (trial, fold, epoch) for trial in (0, 1) for fold in (0, 1) for epoch in (1, 2, 3, 4, 5)
     ]
     metrics = results[1].metrics()
     assert metrics["iou_mean"] == pytest.approx((metrics["iou_fold_0"] + metrics["iou_fold_1"]) / 2)

@@ -46,14 +46,32 @@ def unchanging(tiny: Tiny, *, bias: float, epochs: int, **settings: Any) -> Fold
     """Return a fold run whose predictions stay what the bias of its output says."""
     settings = {"train__lr": NOTHING, "train__batch_size": ONE_STEP} | settings
     training = ready(tiny, train__epochs=epochs, **settings)
+    for module in training.network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.0  # its statistics stay, too
     set_output_bias(training.network, bias)
     return training
+
+
+def even(training: FoldTraining) -> float:
+    """Return an output bias with which the predictions hold both classes."""
+    for bias in np.linspace(-8, 8, 33):
+        set_output_bias(training.network, bias)
+        counts = validate(training)
+        if 0.1 < (counts.tp + counts.fp) / counts.valid < 0.9:
+            return float(bias)
+    raise AssertionError("no bias parts the pixels")
 
 
 @pytest.fixture(scope="module")
 def learned(tiny: Tiny) -> tuple[FoldTraining, list[Epoch]]:
     training = ready(
-        tiny, train__epochs=24, train__validate_every=8, train__average=0.5, augment__strength=0.0
+        tiny,
+        train__epochs=12,
+        train__lr=0.01,
+        train__validate_every=4,
+        train__average=0.5,
+        augment__strength=0.0,
     )
     return training, list(train_fold(training))
 
@@ -63,15 +81,15 @@ def test_it_learns_what_a_constant_cannot(learned: tuple[FoldTraining, list[Epoc
     everywhere = coverage_of(training.data.samples)  # IoU of all foreground, the best constant
     last = epochs[-1].iou
     assert last is not None
-    assert last > 0.7 > 5 * everywhere
+    assert last > 0.6 > 5 * everywhere
     assert epochs[-1].loss < 0.6 * epochs[0].loss
 
 
 def test_only_validated_epochs_have_a_score_and_the_last_one_always_has(
     learned: tuple[FoldTraining, list[Epoch]], tiny: Tiny
 ) -> None:
-    assert [e.number for e in learned[1]] == list(range(1, 25))
-    assert [e.number for e in learned[1] if e.iou is not None] == [8, 16, 24]
+    assert [e.number for e in learned[1]] == list(range(1, 13))
+    assert [e.number for e in learned[1] if e.iou is not None] == [4, 8, 12]
     training = ready(tiny, train__epochs=2, train__validate_every=5)
     with closing(train_fold(training)) as running:
         assert [e.iou is None for e in islice(running, 2)] == [True, False]
@@ -185,15 +203,17 @@ def biases(training: FoldTraining, by_epoch: dict[int, float]) -> Iterator[Epoch
 
 def test_a_slow_learner_is_left_alone_until_collapse_after(tiny: Tiny) -> None:
     training = unchanging(tiny, bias=-50.0, epochs=5, train__collapse_after=0.6)
-    epochs = list(biases(training, {2: 0.0}))
+    both = even(training)
+    set_output_bias(training.network, -50.0)
+    epochs = list(biases(training, {2: both}))
     shares = [e.predicted_share for e in epochs]
     assert shares[:2] == [0.0, 0.0]
-    assert all(0 < share < 0.99 for share in shares[2:] if share is not None)
+    assert all(0.05 < share < 0.95 for share in shares[2:] if share is not None)
 
 
 def test_a_single_bad_epoch_before_the_last_is_no_collapse(tiny: Tiny) -> None:
-    training = unchanging(tiny, bias=0.0, epochs=4, train__collapse_after=0.0)
-    epochs = list(biases(training, {1: -50.0, 2: 0.0}))
+    training = unchanging(tiny, bias=-50.0, epochs=4, train__collapse_after=0.0)
+    epochs = list(biases(training, {1: -50.0, 2: even(training)}))
     assert [e.predicted_share == 0 for e in epochs] == [False, True, False, False]
 
 
