@@ -11,7 +11,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check ui lock clean
+.PHONY: help run test test-all check ui bench lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ check: $(READY) ## style, types and architecture
 
 ui: $(READY) ## MLflow's pages on what was run here
 	$(BIN)/python -m harness.study ui
+
+bench: $(READY) ## time, as ratios side by side
+	$(BIN)/python -m benchmarks.loader
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
