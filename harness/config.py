@@ -196,8 +196,8 @@ class Study(Settings):
                     if key.startswith(f"{path}.{value}.")
                 }
                 value = {"name": value, "settings": dimension.settings(value, drawn)}
-            elif dimension is None and path.split(".")[0] in space:
-                continue  # a setting of the choice above
+            elif any(path.startswith(f"{choice}.") for choice in space):
+                continue  # a setting of that choice
             put(tree, path, value)
         return _checked(tree)
 
