@@ -117,8 +117,20 @@ class MlflowRecorder:
         self._end(key, result.state, result.reason)
 
     def _log_result(self, run: str, result: FoldResult) -> None:
-        final = {"best_iou": result.best_iou, "best_epoch": result.best_epoch, "seconds": result.seconds}
-        self.client.log_batch(run, metrics=_metrics(final | scores_beside(result.out_of_fold), result.epochs))
+        numbers = {
+            "best_iou": result.best_iou,
+            "best_epoch": result.best_epoch,
+            "seconds": result.seconds,
+            "coverage": result.coverage,
+            **{f"loss_weight.{term}": weight for term, weight in result.loss_weights.items()},
+            **scores_beside(result.out_of_fold),
+        }
+        tags = {"harness.device": result.device, "harness.indices_sha256": result.indices_sha256}
+        self.client.log_batch(
+            run,
+            metrics=_metrics(numbers, result.epochs),
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
         for name in (WEIGHTS, OUT_OF_FOLD, RESULT):
             self.client.log_artifact(run, str(Path(result.folder) / name))
 

@@ -50,7 +50,7 @@ def test_every_network_gives_one_logit_a_pixel_in_any_size_of_32(name: str) -> N
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_starts_at_the_wanted_logit_on_average(name: str) -> None:
-    for seed in range(2):
+    for seed in (0,) if name == "upernet" else (0, 1):  # seven million weights take long
         network = build(name, seed)
         before, random = {k: v.clone() for k, v in network.state_dict().items()}, torch.get_rng_state()
         set_output_bias(network, -4.6)

@@ -87,6 +87,9 @@ def test_a_complete_trial_has_its_scores_folds_curves_and_files(store: Store, tm
     assert trial.data.tags["mlflow.parentRunId"] == run_of(recorder, "tiny-a").info.run_id
     assert fold_run.data.tags["mlflow.parentRunId"] == trial.info.run_id
     assert trial.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    assert fold_run.data.tags["harness.device"] == "cpu"
+    assert fold_run.data.tags["harness.indices_sha256"] == "abc"
+    assert fold_run.data.metrics["loss_weight.dice"] == 1.0
     curve = recorder.client.get_metric_history(fold_run.info.run_id, "loss")
     assert [(point.step, point.value) for point in curve] == [(1, 1.0), (2, 0.5)]
     files = {item.path for item in recorder.client.list_artifacts(fold_run.info.run_id)}
