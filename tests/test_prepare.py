@@ -93,6 +93,19 @@ def test_new_pictures_make_a_child_split_that_moves_nobody(tiny: Tiny, tmp_path:
     assert len(list((tmp_path / "folds").glob("*.json"))) == 2
 
 
+def test_a_changed_picture_of_an_old_group_makes_a_child_split_too(tiny: Tiny, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(str(tiny.study.data.dataset.settings["root"]), root)
+    study = changed(tiny, data={"dataset": {"instances": {"root": str(root)}}})
+    first = ran(study, tmp_path)
+    path = root / "images/5.png"
+    cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 2)
+    child = ran(study, tmp_path)
+    assert child.split.manifest != first.split.manifest
+    assert child.split.parent == first.split.id
+    assert child.split.folds == first.split.folds
+
+
 def test_facts_and_tags_name_data_split_leakage_code_and_versions(tiny: Tiny, tmp_path: Path) -> None:
     prepared = ran(tiny.study, tmp_path)
     known, tags = facts(prepared), run_tags(prepared)

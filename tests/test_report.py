@@ -63,6 +63,14 @@ def test_complete_trials_come_first_by_mean_and_a_pruned_one_is_never_best(ledge
     assert board.best["trial"] == 2
 
 
+def test_a_complete_trial_that_found_nothing_still_stands_before_one_that_was_pruned(ledger: Path) -> None:
+    pruned = row(0, state="pruned", reason="fold 1: all background")
+    pd.DataFrame([pruned, row(1, iou_mean=0.0, iou_std=0.0)]).to_parquet(ledger / "trials.parquet")
+    board = read_leaderboard(ledger)
+    assert [trial["trial"] for trial in board.trials] == [1, 0]
+    assert board.best is not None
+
+
 def test_json_keeps_every_digit_and_says_none_for_what_is_missing(ledger: Path) -> None:
     said = json.loads(json.dumps(read_leaderboard(ledger).as_dict()))
     assert said["best_trial"] == 2

@@ -147,15 +147,17 @@ def test_a_killed_worker_fails_its_job_and_another_takes_the_next(
 ) -> None:
     job = tiny.job(tmp_path, **LONG)
     workers.submit(job)
+    workers.submit(tiny.job(tmp_path, trial=1, train__lr=1e30))
+    assert outcomes_of(workers, 1)[1, 0].status == "failed"
     wait_for_epoch(job)
     busy = next(worker for worker in workers._workers if worker.job)
     os.kill(busy.process.pid, signal.SIGKILL)
     outcome = outcomes_of(workers, 1)[0, 0]
     assert outcome.status == "failed"
     assert outcome.reason == f"fold 0: its process ended with -9; see {log}"
-    for idle in list(workers._workers):  # a worker may be killed while it has nothing to do, too
-        idle.process.kill()
-        idle.process.wait()
+    (idle,) = workers._workers  # a worker may be killed while it has nothing to do, too
+    idle.process.kill()
+    idle.process.wait()
     workers.submit(tiny.job(tmp_path, fold=1, **SHORT))
     assert outcomes_of(workers, 1)[0, 1].status == "committed"
     assert len({worker.number for worker in workers._workers}) == len(workers._workers)

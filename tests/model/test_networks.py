@@ -50,18 +50,16 @@ def test_every_network_gives_one_logit_a_pixel_in_any_size_of_32(name: str) -> N
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_every_network_starts_at_the_wanted_logit_on_average(name: str) -> None:
-    for seed in (0,) if name == "upernet" else (0, 1):  # seven million weights take long
-        network = build(name, seed)
-        before, random = {k: v.clone() for k, v in network.state_dict().items()}, torch.get_rng_state()
-        set_output_bias(network, -4.6)
-        pictures = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(seed)) * 4 - 2
-        with torch.no_grad():
-            assert torch.equal(torch.get_rng_state(), random)
-            start = network(nn.functional.interpolate(pictures, scale_factor=8, mode="bilinear")).mean()
-        assert float(start) == pytest.approx(-4.6, abs=ROUGH.get(name, 0.25))
-        changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
-        buffers = {key for key, _ in network.named_buffers()}  # the forward pass above moved some
-        assert [key for key in changed if key not in buffers] == ["segmentation_head.0.bias"]
+    network = build(name, seed=1)
+    before, random = {k: v.clone() for k, v in network.state_dict().items()}, torch.get_rng_state()
+    set_output_bias(network, -4.6)
+    assert torch.equal(torch.get_rng_state(), random)
+    changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
+    assert changed == ["segmentation_head.0.bias"]
+    pictures = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(3)) * 4 - 2
+    with torch.no_grad():
+        start = network(nn.functional.interpolate(pictures, scale_factor=8, mode="bilinear")).mean()
+    assert float(start) == pytest.approx(-4.6, abs=ROUGH.get(name, 0.25))
 
 
 def test_setting_the_prior_moves_no_running_mean_and_keeps_the_mode() -> None:

@@ -127,10 +127,15 @@ def test_only_a_trial_with_all_its_folds_can_be_best(tmp_path: Path) -> None:
 
 
 def test_folds_after_one_that_ended_badly_are_not_computed(tmp_path: Path) -> None:
-    executor = Formula(1, rule=lambda job: "collapsed" if job.trial == 1 else "committed")
-    home = Home(tmp_path, study(trials=3))
-    home.run(executor)
-    assert [key for key in executor.computed if key[0] == 1] == [(1, 0)]
+    """Trial 1 collapses in fold 1, which ends long before fold 0 does."""
+    executor = Formula(
+        2,
+        rule=lambda job: "collapsed" if (job.trial, job.fold) == (1, 1) else "committed",
+        late=lambda job: (job.trial, job.fold) == (1, 0),
+    )
+    results = Home(tmp_path, study(trials=3, folds=4, window=1)).run(executor)
+    assert [key for key in executor.computed if key[0] == 1] == [(1, 1), (1, 0)]
+    assert (results[1].state, [f.fold for f in results[1].folds]) == ("pruned", [0])
 
 
 def test_baselines_come_first_and_once(tmp_path: Path) -> None:
