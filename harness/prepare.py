@@ -25,7 +25,7 @@ from harness.execute.executors import build_executor
 from harness.model.losses import build_loss, check_loss
 from harness.model.networks import build_network
 from harness.ranges import corners
-from harness.search.ledger import find_ledger, read_ledger
+from harness.search.ledger import STUDY, find_ledger, read_ledger
 from harness.search.pruner import build_pruner
 from harness.search.slots import baseline_params
 from harness.train.checkpoint import write_synced
@@ -166,6 +166,13 @@ def code_digest() -> str:
     for path in [*files, *([lock] if lock.is_file() else [])]:
         digest.update(f"{path.relative_to(package.parent)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def other_code(prepared: Prepared, home: Path) -> str:
+    """Return the code digest this very study was begun with, if that was another one; else nothing."""
+    path = home / "work" / prepared.key / "ledger" / STUDY
+    began = json.loads(path.read_bytes())["code"] if path.is_file() else code_digest()
+    return "" if began == code_digest() else str(began)
 
 
 def git_commit() -> str:

@@ -16,8 +16,8 @@ from rich.console import Console
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.drive import drive
-from harness.errors import HarnessError, Interrupted
-from harness.prepare import build_every_choice, facts, prepare, write_report
+from harness.errors import ConfigError, HarnessError, Interrupted
+from harness.prepare import build_every_choice, facts, other_code, prepare, write_report
 from harness.promote import promote_best
 from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
 from harness.search.ledger import find_ledger
@@ -36,9 +36,14 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     study, base = load(name)
     if trials is not None:
         study = study.with_settings({"search.trials": trials})
+    open_store(home)
     build_every_choice(study)
     prepared = prepare(study, base=base, home=home, caches=CACHES)
     refuse_leaks(prepared.report)
+    if began := other_code(prepared, home):
+        console.print(
+            f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
+        )
     with only_driver(home / "work" / prepared.key):
         board = drive(prepared, home=home, caches=CACHES, console=console, should_stop=should_stop)
     summarize(board, name, home)
@@ -192,6 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, Interrupted):
             console.print("the same command goes on from here", highlight=False)
         return error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.print(
+            f"error: {error.filename}: {error.strerror}; check the path, its rights and the space left",
+            style="red",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        return ConfigError.exit_code
     except KeyboardInterrupt:
         console.print("stopped at once; the same command goes on from what is committed", highlight=False)
         return Interrupted.exit_code

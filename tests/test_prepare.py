@@ -10,7 +10,7 @@ import pytest
 
 from harness.config import Study
 from harness.errors import ConfigError
-from harness.prepare import build_every_choice, code_digest, facts, prepare, run_tags, write_files
+from harness.prepare import build_every_choice, code_digest, facts, other_code, prepare, run_tags, write_files
 from harness.search.ledger import Ledger
 from tests.conftest import Tiny
 
@@ -116,3 +116,12 @@ def test_facts_and_tags_name_data_split_leakage_code_and_versions(tiny: Tiny, tm
     assert tags["version.torch"].startswith("2.")
     written = prepared.report.to_json()
     assert (tmp_path / "work" / prepared.key / "leakage/leakage_report.json").read_text() == written
+
+
+def test_a_study_begun_with_other_code_is_noticed(tiny: Tiny, tmp_path: Path) -> None:
+    prepared = ran(tiny.study, tmp_path)
+    assert other_code(prepared, tmp_path) == ""
+    ledger = tmp_path / "work" / prepared.key / "ledger"
+    old = facts(prepared) | {"code": "before"}
+    Ledger(ledger, {}).open_study(old, pd.DataFrame({"constant": [0.0]}))
+    assert other_code(prepared, tmp_path) == "before"

@@ -346,3 +346,26 @@ def wait_until(reached: Callable[[], bool], seconds: float = 240) -> None:
     while not reached():
         assert time.monotonic() < until, "waited too long"
         time.sleep(0.05)
+
+
+def test_a_home_that_cannot_be_written_is_one_line(
+    tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = write(tmp_path, settings(data_of(tiny)))
+    assert main(["run", str(file), "--home", str(file)]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith(f"error: {file}")
+    assert "check the path" in line
+
+
+def test_a_server_that_does_not_answer_is_one_line_at_once(
+    tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    assert main(["run", str(write(tmp_path, settings(data_of(tiny)))), "--home", "home"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert "MLFLOW_TRACKING_URI: 127.0.0.1:9 does not answer" in line
+    assert "secret" not in line
+    assert not (tmp_path / "home").exists()

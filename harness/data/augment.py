@@ -27,8 +27,8 @@ class Augmentation:
     """A recipe at one strength, for gray (H, W) and RGB (H, W, 3) pictures."""
 
     def __init__(self, recipe: Callable[[float, bool], list[Any]], strength: float) -> None:
-        factor = 2 * strength or 1.0  # built at strength 0 too: wrong settings are refused at any strength
-        pipelines = {color: A.Compose(recipe(factor, color), strict=True) for color in (False, True)}
+        # built at strength 0 too: wrong settings are refused at any strength
+        pipelines = {color: A.Compose(recipe(2 * strength, color), strict=True) for color in (False, True)}
         self._pipelines = pipelines if strength > 0 else None
 
     def __call__(self, image: Pixels, mask: Pixels, seed: int) -> tuple[Pixels, Pixels]:

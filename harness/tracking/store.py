@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
 
@@ -24,6 +24,7 @@ from harness.errors import ConfigError
 HOST, PORT = "127.0.0.1", 5000
 ONLY_TRIALS, BY_IOU = "tags.\"harness.level\" = 'trial'", "metrics.`iou_mean`"
 VIEW = "harness-trials"  # the key of a shared view kept in the experiment's tags
+ANSWER_WITHIN = 5.0  # s
 START_WITHIN = 120.0  # s; a busy machine takes 20 to start the server
 
 
@@ -56,8 +57,12 @@ class Store:
 
 
 def open_store(home: Path) -> Store:
-    """Return the store of MLFLOW_TRACKING_URI, else the database and artifacts under `home`."""
+    """Return the store of MLFLOW_TRACKING_URI, else the database and artifacts under `home`; nothing is written.
+
+    Raises ConfigError for a server that does not answer: MLflow itself would try for minutes.
+    """
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        _refuse_silent_server(uri)
         return Store(uri, None)
     home = home.resolve()
     return Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
@@ -131,6 +136,20 @@ def _view() -> str:
         "selectedColumns": columns,
     }
     return json.dumps(view)
+
+
+def _refuse_silent_server(uri: str) -> None:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=ANSWER_WITHIN).close()
+    except OSError as error:
+        raise ConfigError(
+            f"MLFLOW_TRACKING_URI: {parts.hostname}:{port} does not answer ({error.strerror or error}); "
+            "start the server, or unset the variable to use the database under --home"
+        ) from None
 
 
 def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int, output: IO[bytes]) -> None:

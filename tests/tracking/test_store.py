@@ -23,8 +23,8 @@ def test_the_store_is_below_home_unless_a_server_is_named(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert open_store(tmp_path).uri == f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert (open_store(tmp_path).uri, open_store(tmp_path).artifacts) == ("http://127.0.0.1:1", None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://db/mlflow")
+    assert (open_store(tmp_path).uri, open_store(tmp_path).artifacts) == ("postgresql://db/mlflow", None)
 
 
 def test_the_pages_answer_on_loopback_and_hold_the_view_that_the_links_open(
