@@ -22,6 +22,11 @@ def test_given_bins_are_kept_even_where_they_cost():
     assert given.tolist() == [0, 0, 0, FREE, FREE, FREE]
 
 
+def test_given_bins_are_kept_even_where_an_exchange_would_gain():
+    given = np.array([0, 0, 0, 0, FREE, FREE])
+    assert place(np.ones((6, 1)), np.full((2, 1), 3.0), given).tolist() == [0, 0, 0, 0, 1, 1]
+
+
 def test_targets_may_differ_between_bins():
     bins = place(np.ones((10, 1)), np.array([[2.0], [8.0]]), free(10))
     assert np.bincount(bins).tolist() == [2, 8]

@@ -117,6 +117,16 @@ def test_classes_are_spread_over_the_folds():
     assert np.bincount(split.of(rare), minlength=5).tolist() == [2, 2, 2, 2, 2]
 
 
+def test_where_classes_are_too_many_the_commonest_are_spread():
+    samples = tiny(20, 20, images=4)
+    rare = samples["group"].str.fullmatch("[pn][0-4]")
+    alone = samples["group"].duplicated()  # all but the first image of a group have a class of their own
+    samples["class_id"] = np.where(alone, samples["sample"], np.where(rare, "rare", "common"))
+    split = split_of(samples, held_out=0)
+    first = samples[rare & ~alone]
+    assert np.bincount(split.of(first), minlength=5).tolist() == [2, 2, 2, 2, 2]
+
+
 def test_thousands_of_classes_are_no_burden():
     samples = table(300)
     samples["class_id"] = samples["sample"]

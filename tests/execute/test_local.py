@@ -13,6 +13,7 @@ import pytest
 from harness.execute.inline import Inline
 from harness.execute.local import Local, local
 from harness.execute.task import Executor, Key, Outcome
+from harness.execute.worker import CANCELLED
 from harness.train.foldrun import FoldJob
 from harness.train.outbox import OutboxReader
 from tests.conftest import SHORT, Tiny
@@ -132,6 +133,16 @@ def test_cancelling_stops_at_the_next_step_and_the_job_may_come_again(
         assert outcome.status == "interrupted"
         assert not job.final.exists()
         assert [p.name for p in job.final.parent.iterdir()] == ["0.working"]
+
+
+def test_a_cancellation_that_an_earlier_driver_left_behind_does_not_stop_the_job(
+    workers: Local, tiny: Tiny, tmp_path: Path
+) -> None:
+    job = tiny.job(tmp_path, **SHORT)
+    job.final.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{job.folder}{CANCELLED}").touch()  # its driver was killed before the worker could answer
+    workers.submit(job)
+    assert outcomes_of(workers, 1)[0, 0].status == "committed"
 
 
 def test_what_libraries_print_goes_to_the_log(workers: Local, log: Path) -> None:

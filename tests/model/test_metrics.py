@@ -106,6 +106,13 @@ def test_objects_are_counted_as_by_hand() -> None:
     assert count_objects(predicted, truth) == ObjectCounts(objects=3, found=2, predicted=4, false=2)
 
 
+@pytest.mark.parametrize(("length", "found"), [(10, 1), (11, 0)])
+def test_an_overlap_of_just_a_tenth_finds_an_object_and_less_does_not(length: int, found: int) -> None:
+    truth = boxes((3, 20), (1, 2, 2, 2 + length))
+    predicted = boxes((3, 20), (1, 2, 5, 6)).astype(bool)  # one pixel of it
+    assert count_objects(predicted, truth) == ObjectCounts(1, found, 1, 1 - found)
+
+
 def test_objects_that_touch_at_a_corner_are_one() -> None:
     assert count_objects(np.eye(6, dtype=bool), np.eye(6, dtype=np.uint8)) == ObjectCounts(1, 1, 1, 0)
 

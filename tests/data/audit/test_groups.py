@@ -84,6 +84,13 @@ def test_labels_beyond_the_table_are_found_too(samples, split, label_split):
     assert found.status == "fail"
 
 
+def test_a_row_named_twice_is_found_beside_the_one_it_hides(samples, split, label_split):
+    repeated = samples.set_index(np.array([0, 0, *range(2, len(samples))]))  # as after pd.concat
+    found = one_fold_each(repeated, label_split(tuple(split.of(repeated)), split.folds))
+    assert [(item["row"], item["times"]) for item in found.items] == [(0, 2), (1, 0)]
+    assert found.affected == 2
+
+
 def test_a_row_in_no_fold_or_in_anothers_is_named_once_each(samples, split, row_split):
     rows = split.of(samples)
     rows[4], rows[9] = 7, 2
