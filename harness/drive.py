@@ -19,7 +19,7 @@ from harness.search.trial import Recorder, State, Together, TrialPlan
 from harness.tracking.recorder import MlflowRecorder, StudyFacts
 from harness.tracking.store import open_store
 from harness.train.checkpoint import write_synced
-from harness.train.foldrun import FoldJob
+from harness.train.foldrun import FoldJob, fold_folder
 
 
 def drive(
@@ -32,7 +32,7 @@ def drive(
     study = prepared.study
     files = write_files(prepared, home=home, caches=caches)
     baselines = baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
-    slots = Slots(study, prepared.identity, optuna_url(home))
+    slots = Slots(study, prepared.identity, optuna_url(home), files.work)
     ledger = Ledger(files.work / "ledger", slots.results())
     ledger.open_study(facts(prepared), baselines)
     recorder = _open_recorder(prepared, files, home)
@@ -90,7 +90,7 @@ def _search(
             samples=str(files.samples),
             split=str(files.split),
             cache=str(files.cache.folder),
-            folder=str(files.work / str(plan.number) / str(fold)),
+            folder=str(fold_folder(files.work, plan.number, fold)),
         )
 
     progress = Progress(console, study.search.trials, study.folds.count, len(slots.results()))

@@ -17,7 +17,7 @@ from harness.ranges import Value
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
-from harness.train.foldrun import FoldResult
+from harness.train.foldrun import FoldResult, fold_folder
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -49,8 +49,8 @@ class Slot:
 class Slots:
     """The trials of one study, 0 to its budget; asking, telling, and reading back after a restart."""
 
-    def __init__(self, study: Study, identity: str, url: str) -> None:
-        self._study = study
+    def __init__(self, study: Study, identity: str, url: str, work: Path) -> None:
+        self._study, self._work = study, work
         self._space = study.dimensions()
         self._baselines = baseline_params(study)
         self._storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
@@ -86,7 +86,7 @@ class Slots:
     def tell(self, slot: Slot, result: TrialResult) -> None:
         """Store how a trial ended; a failed one has no value."""
         slot.stored.set_user_attr("reason", result.reason)
-        slot.stored.set_user_attr("folds", [asdict(fold) for fold in result.folds])
+        slot.stored.set_user_attr("folds", [_without_place(fold) for fold in result.folds])
         self._stored.tell(slot.stored, result.iou_mean, STATES[result.state])
 
     def close(self) -> None:
@@ -136,8 +136,16 @@ class Slots:
     def _result(self, trial: FrozenTrial) -> TrialResult:
         states = {stored: state for state, stored in STATES.items()}
         plan = self._plan(trial.number, dict(trial.params))
-        folds = [FoldResult(**fold) for fold in trial.user_attrs.get("folds", [])]
+        folds = [
+            FoldResult(**fold, folder=str(fold_folder(self._work, trial.number, fold["fold"])))
+            for fold in trial.user_attrs.get("folds", [])
+        ]
         return TrialResult(plan, states[trial.state], folds, trial.user_attrs.get("reason", ""))
+
+
+def _without_place(fold: FoldResult) -> dict[str, Any]:
+    """Return what is stored of a fold: not its folder, since the home may move."""
+    return {name: value for name, value in asdict(fold).items() if name != "folder"}
 
 
 def baseline_params(study: Study) -> list[dict[str, Value]]:

@@ -78,6 +78,11 @@ class FoldResult:
         return Path(self.folder) / WEIGHTS
 
 
+def fold_folder(work: Path, trial: int, fold: int) -> Path:
+    """Return where a study with this work folder commits a fold run."""
+    return work / str(trial) / str(fold)
+
+
 def run_fold(job: FoldJob, should_stop: Callable[[], bool] = lambda: False) -> FoldResult:
     """Return the result of a fold run, training it unless it is committed already.
 
