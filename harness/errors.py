@@ -7,6 +7,7 @@ HarnessError                     1
 ├── TrainingError                1   a fold run ended without a usable model
 │   ├── Collapsed                    predicts one class everywhere: the trial is pruned
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
+├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
 └── Interrupted                 75   stopped on request; the same command goes on
 """
@@ -44,6 +45,10 @@ class Collapsed(TrainingError):
 
 class NotFinite(TrainingError):
     """A loss or a gradient is not a number."""
+
+
+class TrackingError(HarnessError):
+    """MLflow did not take or give what was asked."""
 
 
 class PromotionRefused(HarnessError):

@@ -1,9 +1,20 @@
 """The story of a study, and the command line: run, check, report, promote, ui. Imported by nobody."""
 
+import os
+import signal
+
+if __name__ == "__main__":  # a wish to stop while the imports below take their seconds
+
+    def _end_at_once(number: int, frame: object) -> None:
+        os.write(2, b"stopped before anything began\n")
+        os._exit(75)
+
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, _end_at_once)
+
 import argparse
 import contextlib
 import json
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,7 +26,7 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
-from harness.drive import drive
+from harness.drive import drive, open_recorder
 from harness.errors import ConfigError, HarnessError, Interrupted
 from harness.prepare import build_every_choice, facts, other_code, prepare, write_report
 from harness.promote import promote_best
@@ -23,7 +34,7 @@ from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard,
 from harness.search.ledger import find_ledger
 from harness.search.lock import only_driver
 from harness.studyfile import find_study, read_study
-from harness.tracking.store import PORT, links, open_store, serve, ui_command
+from harness.tracking.store import PORT, Store, in_one_line, links, open_store, serve, ui_command
 from harness.train.checkpoint import write_synced
 
 CACHES = Path(".cache")
@@ -32,11 +43,10 @@ console = Console(stderr=True)
 
 def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     """Run a study from its file to its leaderboard; run again, it goes on where it stopped."""
-    should_stop = on_stop_signals()
     study, base = load(name)
     if trials is not None:
         study = study.with_settings({"search.trials": trials})
-    open_store(home)
+    store = open_store(home)
     build_every_choice(study)
     prepared = prepare(study, base=base, home=home, caches=CACHES)
     refuse_leaks(prepared.report)
@@ -44,9 +54,10 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
         )
+    recorder = open_recorder(prepared, store)
     with only_driver(home / "work" / prepared.key):
-        board = drive(prepared, home=home, caches=CACHES, console=console, should_stop=should_stop)
-    summarize(board, name, home)
+        board = drive(prepared, recorder, home=home, caches=CACHES, console=console, watch=on_stop_signals)
+    summarize(board, store, name, home)
     return board.as_dict()
 
 
@@ -90,7 +101,7 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     console.print(
         f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
         f"{f' (before: version {done.previous})' if done.previous else ''}\n"
-        f"load it:  MLFLOW_TRACKING_URI={store.uri} python -c "
+        f"load it:  MLFLOW_TRACKING_URI={store.shown} python -c "
         f"'import mlflow; model = mlflow.pyfunc.load_model(\"{done.uri}\")'",
         highlight=False,
         soft_wrap=True,
@@ -100,19 +111,25 @@ def promote(name: str, home: Path) -> dict[str, Any]:
 
 def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
     """Serve MLflow's own pages on this machine, with links that open the trials sorted by IoU."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    store = open_store(home)
-    address = f"http://127.0.0.1:{port}"
     wanted = load(name)[0].name if name else None
+    store = open_store(home)
+    if store.artifacts is None:  # a server, which runs already
+        show_links(store, wanted, store.shown)
+        return {"address": store.shown}
+    address = f"http://127.0.0.1:{port}"
     with serve(store, port) as server:
         console.print(f"MLflow on {address} (Ctrl-C ends it)", highlight=False)
-        for experiment, key in store.experiments(wanted).items():
-            for what, link in links(key, address=address).items():
-                console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
+        show_links(store, wanted, address)
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
     return {"address": address}
+
+
+def show_links(store: Store, name: str | None, address: str) -> None:
+    """Print links that open the trials of one study, or of all."""
+    for experiment, key in store.experiments(name).items():
+        for what, link in links(key, address=address).items():
+            console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
 
 
 def load(name: str) -> tuple[Study, Path]:
@@ -121,17 +138,17 @@ def load(name: str) -> tuple[Study, Path]:
     return read_study(path, cuda=torch.cuda.is_available()), path.parent.resolve()
 
 
-def summarize(board: Leaderboard, name: str, home: Path) -> None:
+def summarize(board: Leaderboard, store: Store, name: str, home: Path) -> None:
     """Show the leaderboard and the command of each next step."""
     show(board)
-    again = f"{sys.executable} -m harness.study"
+    again = f"{store.prefix}{sys.executable} -m harness.study"
     place = "" if home == Path("mlruns") else f" --home {home}"
-    store = open_store(home)
     experiment = store.experiments(board.facts["name"])[board.facts["name"]]
+    pages = links(experiment, address=None if store.artifacts else store.shown)
     lines = {
-        "see it in MLflow": ui_command(name, home),
-        "then open": links(experiment)["trials as a list"],
-        "as charts": links(experiment)["trials as charts"],
+        "see it in MLflow": ui_command(store, name, home),
+        "then open": pages["trials as a list"],
+        "as charts": pages["trials as charts"],
         "promote the best": f"{again} promote {name}{place}",
         "more trials": f"{again} run {name} --trials {2 * len(board.trials)}{place}",
         "this table again": f"{again} report {name}{place}",
@@ -150,7 +167,7 @@ def show(board: Leaderboard) -> None:
 
 
 def on_stop_signals() -> Callable[[], bool]:
-    """Return a function that tells whether Ctrl-C or SIGTERM came; a second one ends the process at once."""
+    """From now on a first Ctrl-C or SIGTERM is noted, a second one ends at once; return what tells of the first."""
     stopped = False
 
     def note(number: int, frame: object) -> None:
@@ -189,9 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run the verb, turn an error of the user's into one line and its exit code."""
     asked = vars(parser().parse_args(arguments))
     action, as_json = asked.pop("action"), asked.pop("json")
-    asked.pop("verb")
+    verb = asked.pop("verb")
     try:
-        result = action(**asked)
+        with in_one_line():
+            result = action(**asked)
     except HarnessError as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         if isinstance(error, Interrupted):
@@ -209,7 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return ConfigError.exit_code
     except KeyboardInterrupt:
-        console.print("stopped at once; the same command goes on from what is committed", highlight=False)
+        goes_on = "; the same command goes on from what is committed" if verb == "run" else ""
+        console.print(f"stopped at once{goes_on}", highlight=False)
         return Interrupted.exit_code
     if as_json:
         print(json.dumps(result))
@@ -218,6 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def cli() -> None:
     """Entry point of the installed command."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())
 
 

@@ -17,7 +17,7 @@ model.networks model.loss_terms model.losses model.metrics model.predict model.c
 train.outbox train.checkpoint train.fold train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
-search.trial search.pruner search.space search.slots search.optimize search.ledger search.lock
+search.trial search.pruner search.space search.slots search.optimize search.repair search.ledger search.lock
 tracking.store tracking.recorder tracking.served_model tracking.registry
 promote report prepare progress drive
 study

@@ -359,6 +359,25 @@ def test_a_home_that_cannot_be_written_is_one_line(
     assert "check the path" in line
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc")
+def test_ctrl_c_while_the_command_starts_is_one_line(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.study", "report", "no_such_study"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def caught() -> int:
+        return int(Path(f"/proc/{process.pid}/status").read_text().split("SigCgt:")[1].split()[0], base=16)
+
+    wait_until(lambda: bool(caught() >> (signal.SIGTERM - 1) & 1))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (75, "stopped before anything began\n")
+
+
 def test_a_server_that_does_not_answer_is_one_line_at_once(
     tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ class Slots:
     """The trials of one study, 0 to its budget; asking, telling, and reading back after a restart."""
 
     def __init__(self, study: Study, identity: str, url: str, work: Path) -> None:
-        self._study, self._work = study, work
+        self.study, self._work = study, work
         self._space = study.dimensions()
         self._baselines = baseline_params(study)
         self._storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
@@ -96,15 +96,15 @@ class Slots:
 
     def _plan(self, number: int, params: Mapping[str, Value]) -> TrialPlan:
         try:
-            study = self._study.with_params(dict(params))
+            study = self.study.with_params(dict(params))
         except ConfigError as error:
             raise ConfigError(f"trial {number}: {error}; narrow what is searched") from None
         return TrialPlan(number, params, study, number < len(self._baselines))
 
     def _window(self, number: int) -> optuna.Study:
         """Return an in-memory study of exactly the trials 0 to number - window, its sampler seeded by the number."""
-        search = self._study.search
-        seed = int(np.random.SeedSequence([self._study.seed, number]).generate_state(1)[0])
+        search = self.study.search
+        seed = int(np.random.SeedSequence([self.study.seed, number]).generate_state(1)[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, group
             sampler = optuna.samplers.TPESampler(
