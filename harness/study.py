@@ -28,14 +28,15 @@ from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.drive import drive, open_recorder
 from harness.errors import ConfigError, HarnessError, Interrupted
-from harness.prepare import build_every_choice, facts, other_code, prepare, write_report
+from harness.prepare import Prepared, facts, other_code, prepare, write_report
 from harness.promote import promote_best
 from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
 from harness.search.ledger import find_ledger
 from harness.search.lock import only_driver
-from harness.studyfile import find_study, read_study
+from harness.studyfile import find_study, naming, read_study
 from harness.tracking.store import PORT, Store, in_one_line, links, open_store, serve, ui_command
 from harness.train.checkpoint import write_synced
+from harness.variants import build_every_choice
 
 CACHES = Path(".cache")
 console = Console(stderr=True)
@@ -43,12 +44,11 @@ console = Console(stderr=True)
 
 def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     """Run a study from its file to its leaderboard; run again, it goes on where it stopped."""
-    study, base = load(name)
+    study, file = load(name)
     if trials is not None:
-        study = study.with_settings({"search.trials": trials})
+        study = with_budget(study, trials)
     store = open_store(home)
-    build_every_choice(study)
-    prepared = prepare(study, base=base, home=home, caches=CACHES)
+    prepared = built_and_prepared(study, file, home)
     refuse_leaks(prepared.report)
     if began := other_code(prepared, home):
         console.print(
@@ -63,9 +63,8 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
 
 def check(name: str, home: Path) -> dict[str, Any]:
     """Audit data and folds and write the leakage report, also of a study that may not run."""
-    study, base = load(name)
-    build_every_choice(study)
-    prepared = prepare(study, base=base, home=home, caches=CACHES)
+    study, file = load(name)
+    prepared = built_and_prepared(study, file, home)
     page = write_report(prepared.report, home / "audit" / study.name)
     console.print(f"leakage check: [bold]{prepared.report.verdict}[/], see {page}", highlight=False)
     for finding in prepared.report.findings:
@@ -133,9 +132,24 @@ def show_links(store: Store, name: str | None, address: str) -> None:
 
 
 def load(name: str) -> tuple[Study, Path]:
-    """Return the study of this name with its profile, and the folder its paths are relative to."""
+    """Return the study of this name with its profile, and its file."""
     path = find_study(name)
-    return read_study(path, cuda=torch.cuda.is_available()), path.parent.resolve()
+    return read_study(path, cuda=torch.cuda.is_available()), path
+
+
+def with_budget(study: Study, trials: int) -> Study:
+    """Return the study with another total number of trials."""
+    try:
+        return study.with_settings({"search.trials": trials})
+    except ConfigError as error:
+        raise ConfigError(f"--trials: {str(error).removeprefix('search.trials: ')}") from None
+
+
+def built_and_prepared(study: Study, file: Path, home: Path) -> Prepared:
+    """Build every choice of a study and prepare its data, which are looked for from its file's folder."""
+    with naming(file, study.profile):
+        build_every_choice(study)
+        return prepare(study, base=file.parent.resolve(), home=home, caches=CACHES)
 
 
 def summarize(board: Leaderboard, store: Store, name: str, home: Path) -> None:

@@ -269,13 +269,25 @@ def nothing(root: Path) -> None:
         (lambda root: (root / "images/4.png").unlink(), {}, 3, ["images/4.png"]),
         (truncate, {}, 3, ["images/4.png", "truncated"]),
         (edit_csv("source-3", ""), {}, 3, ["instances.csv", "source_image_id"]),
-        (nothing, {"loss": "tversk"}, 2, ["loss: 'tversk' is not known, did you mean 'tversky'?"]),
+        (nothing, {"loss": "tversk"}, 2, ["tiny.yaml: loss: 'tversk' is not known, did you mean 'tversky'?"]),
         (nothing, {"folds": {"count": 13}}, 3, ["12", "13"]),
         (nothing, {"train": {"lr": -1}}, 2, ["train.lr: -1"]),
         (nothing, {"network": {"unet": {"activation": "sigmoid"}}}, 2, ["network.unet", "activation"]),
         (nothing, {"network": {"unet": {"classes": 2}}}, 2, ["network.unet", "classes"]),
         (nothing, {"network": {"unet": NETWORK | {"weights": "nowhere.pth"}}}, 2, ["network.unet.weights"]),
         (nothing, {"search": {"trials": 2, "augment.strength": [0, 2]}}, 2, ["augment.strength", "2"]),
+        (
+            nothing,
+            {"search": {"trials": 2, "loss": {"choice": {"tverski": {}}}}},
+            2,
+            ["tiny.yaml: search.loss: 'tverski' is not known, did you mean 'tversky'?"],
+        ),
+        (
+            nothing,
+            {"search": {"trials": 2, "train.lr": [-1, 0.1]}},
+            2,
+            ["tiny.yaml: search.train.lr: -1.0: input should be greater than 0"],
+        ),
         (nothing, {"augment": {"recipe": {"reference": {"fill_mask": 0}}}}, 2, ["fill_mask"]),
         (nothing, {"loss": {"weighted_bce": {"positive_weight": 2.5}}}, 2, ["positive_weight", "2.5"]),
         (nothing, {"data": {"dataset": {"instances": {"root": "${NO_SUCH_PLACE}/x"}}}}, 2, ["NO_SUCH_PLACE"]),
@@ -346,6 +358,19 @@ def wait_until(reached: Callable[[], bool], seconds: float = 240) -> None:
     while not reached():
         assert time.monotonic() < until, "waited too long"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"), [("0", "--trials: 0: input should be"), ("1", "--trials: 1 is below the 2 baselines")]
+)
+def test_a_wrong_budget_is_said_of_the_option(
+    trials: str, said: str, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = settings(data_of(tiny))
+    content["search"] = content["search"] | {"baselines": [{"loss": "dice_bce"}, {"augment.strength": 1}]}
+    file = write(tmp_path, content)
+    assert main(["run", str(file), "--home", str(tmp_path / "home"), "--trials", trials]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {said}")
 
 
 def test_a_home_that_cannot_be_written_is_one_line(

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import Study
 from harness.errors import ConfigError
+from harness.paths import take
 from harness.ranges import Value
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
@@ -74,6 +75,7 @@ class Slots:
         """
         twin = self._window(number).ask()
         params = suggest(twin, self._space)
+        plan = self._plan(number, params)
         stored = self._running(number) or self._create(number, params)
         found = suggest(stored, self._space)
         if found != params:
@@ -81,7 +83,7 @@ class Slots:
                 f"trial {number}: was begun with {found} and is now asked as {params}; "
                 "the search changed since: give the study a new name to start afresh"
             )
-        return Slot(self._plan(number, params), stored, twin)
+        return Slot(plan, stored, twin)
 
     def tell(self, slot: Slot, result: TrialResult) -> None:
         """Store how a trial ended; a failed one has no value."""
@@ -153,10 +155,23 @@ def baseline_params(study: Study) -> list[dict[str, Value]]:
     found = []
     for number, baseline in enumerate(study.search.baselines):
         try:
-            found.append(params_of(study.with_settings(baseline)))
+            wanted = study.with_settings(baseline)
+            _refuse_unsearched(baseline, wanted, study)
+            found.append(params_of(wanted))
         except ConfigError as error:
             raise ConfigError(f"search.baselines[{number}].{error}") from None
     return found
+
+
+def _refuse_unsearched(baseline: Mapping[str, Value], wanted: Study, study: Study) -> None:
+    """A baseline is a trial, and trials differ in what is searched only."""
+    before, after = study.model_dump(), wanted.model_dump()
+    for path, value in baseline.items():
+        if path not in study.search.space and take(after, path) != take(before, path):
+            raise ConfigError(
+                f"{path}: {value!r}, but {path} is not searched and the study has {take(before, path)!r}; "
+                f"add {path} to the space, or leave it out here"
+            )
 
 
 def optuna_url(home: Path) -> str:

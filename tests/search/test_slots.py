@@ -86,14 +86,14 @@ def test_a_trial_begun_with_other_parameters_is_refused(home: Home) -> None:
     changed.close()
 
 
-def test_a_value_between_the_ends_that_the_setting_refuses_is_named(tmp_path: Path) -> None:
-    home = Home(tmp_path, study(trials=2, baselines=(), space={"train.crop": [65, 95]}))
+def test_a_value_that_the_setting_refuses_is_named_and_opens_no_trial(tmp_path: Path) -> None:
+    space = {"train.precision": {"choice": ["bf17"]}}
+    home = Home(tmp_path, study(trials=2, baselines=(), space=space))
     slots = home.slots()
-    with pytest.raises(
-        ConfigError, match=r"trial 0: train\.crop: \d\d: must be a multiple of 32.*; narrow what"
-    ):
+    with pytest.raises(ConfigError, match=r"trial 0: train\.precision: 'bf17' is not allowed.*; narrow what"):
         slots.ask(0)
     slots.close()
+    assert not optuna.load_study(study_name="formula-01234567", storage=home.url).trials
 
 
 def test_a_failed_trial_has_no_value(home: Home) -> None:
