@@ -45,6 +45,21 @@ def test_new_pictures_make_a_child_split_that_moves_nobody(tiny: Tiny, tmp_path:
     assert len(list((tmp_path / "folds").glob("*.json"))) == 2
 
 
+def test_a_fold_column_that_comes_or_changes_later_makes_a_new_split(tiny: Tiny, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(str(tiny.study.data.dataset.settings["root"]), root)
+    study = changed(tiny, data={"dataset": {"instances": {"root": str(root)}}})
+    splits = [ran(study, tmp_path).split]
+    for shift in (0, 1):
+        table = pd.read_csv(root / "instances.csv")
+        table["fold"] = (table["source_image_id"].str.removeprefix("source-").astype(int) + shift) % 2
+        table.to_csv(root / "instances.csv", index=False)
+        splits.append(ran(study, tmp_path).split)
+        assert splits[-1].folds["source-3"] == (3 + shift) % 2
+        assert splits[-1].parent is None
+    assert len({split.id for split in splits}) == 3
+
+
 def test_a_changed_picture_of_an_old_group_makes_a_child_split_too(tiny: Tiny, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(str(tiny.study.data.dataset.settings["root"]), root)
