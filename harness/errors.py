@@ -12,11 +12,15 @@ HarnessError                     1
 └── Interrupted                 75   stopped on request; the same command goes on
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class HarnessError(Exception):
-    """One line: where, what came, what to do."""
+    """One line: where, what came, what to do; `document` is what --json prints of it, if anything."""
 
     exit_code = 1
+    document: Mapping[str, Any] | None = None
 
 
 class ConfigError(HarnessError):

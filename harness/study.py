@@ -27,13 +27,14 @@ from rich.console import Console
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.drive import drive, open_recorder
-from harness.errors import ConfigError, HarnessError, Interrupted
+from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
 from harness.promote import promote_best
 from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
 from harness.search.ledger import find_ledger
 from harness.search.lock import only_driver
 from harness.studyfile import find_study, naming, read_study
+from harness.tracking.recorder import flatten
 from harness.tracking.store import PORT, Store, in_one_line, links, open_store, serve, ui_command
 from harness.train.checkpoint import write_synced
 from harness.variants import build_every_choice
@@ -75,14 +76,22 @@ def check(name: str, home: Path) -> dict[str, Any]:
         console.print(
             f"  class {group}: {count} source images, below {study.data.rare_below}", highlight=False
         )
-    refuse_leaks(prepared.report)
-    return facts(prepared) | {"report": str(page)}
+    found = {"verdict": prepared.report.verdict, "findings": [asdict(f) for f in prepared.report.findings]}
+    document = facts(prepared) | found | {"report": str(page)}
+    try:
+        refuse_leaks(prepared.report)
+    except LeakageError as error:
+        error.document = document
+        raise
+    return document
 
 
 def report(name: str, home: Path) -> dict[str, Any]:
     """Print the leaderboard of a study's last run and write it as a page."""
-    ledger = find_ledger(home / "work", load(name)[0].name)
+    study, file = load(name)
+    ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
+    warn_of_changes(study, file, board)
     page = ledger / "report.md"
     write_synced(page, as_markdown(board).encode())
     show(board)
@@ -92,9 +101,10 @@ def report(name: str, home: Path) -> dict[str, Any]:
 
 def promote(name: str, home: Path) -> dict[str, Any]:
     """Let the alias `champion` mean the best complete trial of a study's last run."""
-    study, _ = load(name)
+    study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
+    warn_of_changes(study, file, board)
     store = open_store(home)
     done = promote_best(store, board.facts, board.best, ledger.parent)
     console.print(
@@ -171,6 +181,21 @@ def summarize(board: Leaderboard, store: Store, name: str, home: Path) -> None:
         console.print(f"{what:>18}:  {command}", highlight=False, markup=False, soft_wrap=True)
 
 
+def warn_of_changes(study: Study, file: Path, board: Leaderboard) -> None:
+    """Say in one line when the study file no longer is the one that the results are of."""
+    if study.identity(board.facts["split"]) == board.facts["identity"]:
+        return
+    before = flatten(board.facts["settings"])
+    changed = [path for path, value in flatten(study.decisive()).items() if before.get(path) != value]
+    console.print(
+        f"{file} has changed since this run ({', '.join(changed) or 'settings were taken out'}): "
+        "this is of the file as it was; run it to get results of its own",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def show(board: Leaderboard) -> None:
     """Print the leaderboard with what must be known beside it."""
     if board.facts["description"]:
@@ -226,6 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = action(**asked)
     except HarnessError as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        if as_json and error.document is not None:
+            print(json.dumps(error.document))
         if isinstance(error, Interrupted):
             console.print("the same command goes on from here", highlight=False)
         return error.exit_code

@@ -202,6 +202,17 @@ def test_report_says_the_same_again(done: Done) -> None:
     assert "top-hat + Otsu" in page.read_text()
 
 
+def test_results_of_a_file_that_changed_since_are_said_to_be_of_the_file_as_it_was(
+    done: Done, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = settings(data_of(tiny))
+    content["train"] = content["train"] | {"lr": 1e-3, "loader_workers": 3}
+    assert main(["report", str(write(tmp_path, content)), "--home", str(done.home)]) == 0
+    assert "tiny.yaml has changed since this run (train.lr): " in capfd.readouterr().err
+    assert main(["report", str(done.file), "--home", str(done.home)]) == 0
+    assert "has changed" not in capfd.readouterr().err
+
+
 def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
     done: Done, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,12 +337,19 @@ def test_check_writes_the_report_of_data_that_may_not_be_used(
     shutil.copytree(data_of(tiny), root)
     monkeypatch.chdir(tmp_path)
     file = write(tmp_path, settings(root))
-    assert main(["check", str(file), "--home", "home"]) == 0
+    assert main(["check", str(file), "--home", "home", "--json"]) == 0
+    clean = json.loads(capfd.readouterr().out)
+    assert clean["verdict"] == clean["leakage"] == "pass"
+    assert {finding["status"] for finding in clean["findings"]} == {"pass", "not run"}
     copy_a_picture(root)
-    assert main(["check", str(file), "--home", "home"]) == 3
+    assert main(["check", str(file), "--home", "home", "--json"]) == 3
+    shown = capfd.readouterr()
+    leaking = json.loads(shown.out)
+    assert leaking["verdict"] == "fail"
+    assert any("images/2.png" in finding["summary"] for finding in leaking["findings"])
     report = json.loads((tmp_path / "home/audit/tiny/leakage_report.json").read_text())
     assert report["verdict"] == "fail"
-    assert "images/2.png" in capfd.readouterr().err
+    assert "images/2.png" in shown.err
 
 
 @pytest.mark.parametrize("arguments", [["run", "no_such_study"], ["frobnicate"], ["run"]])
