@@ -1,9 +1,7 @@
 """One run of a prepared study: what it leaves when it ends badly, and what it mends when it goes on."""
 
 import io
-import json
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.drive import drive, open_recorder
-from harness.errors import Interrupted, TrackingError, TrainingError
+from harness.errors import TrackingError, TrainingError
 from harness.prepare import prepare
 from harness.report import Leaderboard
 from harness.tracking.store import in_one_line, open_store
@@ -85,38 +83,6 @@ def test_lost_folds_of_finished_trials_are_trained_anew_to_the_same_bits_whereve
     assert "trial 0 fold 1 is trained anew" in said
     assert "trial 1 fold 0 is trained anew" in said
     assert "is trained anew" not in driven(two_trials(tiny), home)[1]
-
-
-def test_a_lost_fold_that_ends_otherwise_than_before_is_said(
-    done: tuple[Path, Leaderboard], tiny: Tiny, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    shutil.copytree(done[0], home)
-    (work,) = (home / "work").iterdir()
-    shutil.rmtree(work / "0" / "1")
-    shutil.copytree(work / "0" / "0", work / "0" / "1")  # whole, but another fold's
-    with pytest.raises(Interrupted, match="stopped with 1 folds left to be trained anew"):
-        driven(two_trials(tiny), home, lambda: lambda: True)
-    alter_the_told_scores(home)
-    with pytest.raises(
-        TrainingError, match=r"trial 0 fold 0: trained anew it ended with IoU .*, before with"
-    ):
-        driven(two_trials(tiny), home)
-
-
-def alter_the_told_scores(home: Path) -> None:
-    """Let Optuna's database tell other scores than the folds have."""
-    with sqlite3.connect(home / "optuna.db") as database:
-        rows = database.execute(
-            "SELECT trial_user_attribute_id, value_json FROM trial_user_attributes WHERE key = 'folds'"
-        ).fetchall()
-        for row, text in rows:
-            folds = [fold | {"iou": fold["iou"] / 2} for fold in json.loads(text)]
-            database.execute(
-                "UPDATE trial_user_attributes SET value_json = ? WHERE trial_user_attribute_id = ?",
-                (json.dumps(folds), row),
-            )
-    database.close()
 
 
 def test_without_a_complete_trial_the_study_failed_and_its_run_says_why(tiny: Tiny, tmp_path: Path) -> None:
