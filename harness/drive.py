@@ -97,7 +97,9 @@ def _artifacts(files: Files) -> dict[str, Path]:
 
 
 def _ending(error: BaseException) -> tuple[State, str]:
-    state: State = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "stopped at once"
+    state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
     return state, " ".join(str(error).split()) or type(error).__name__
 
 

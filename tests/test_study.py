@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -419,6 +420,36 @@ def test_ctrl_c_while_the_command_starts_is_one_line(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (75, "stopped before anything began\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("run", "stopped at once; the same command goes on from what is committed\n"),
+        ("check", "stopped at once\n"),
+    ],
+)
+def test_ctrl_c_while_the_data_are_read_is_one_line_at_once_and_leaves_nothing(
+    verb: str,
+    said: str,
+    tiny: Tiny,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "data"
+    shutil.copytree(data_of(tiny), root)
+    (root / "instances.csv").unlink()
+    os.mkfifo(root / "instances.csv")  # nobody writes into it: reading it takes for ever
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        assert main([verb, str(write(tmp_path, settings(root))), "--home", "home"]) == 75
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == said
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_server_that_does_not_answer_is_one_line_at_once(

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from harness.errors import ConfigError
-from harness.tracking.store import ONLY_TRIALS, links, open_store, serve, ui_command
+from harness.tracking.store import ONLY_TRIALS, Store, links, open_store, serve, ui_command
 
 
 def free_port() -> int:
@@ -92,7 +92,7 @@ def test_no_pickle_is_loaded_whatever_the_environment_says() -> None:
 
 
 def test_the_pages_answer_on_loopback_and_hold_the_view_that_the_links_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store, port = open_store(tmp_path), free_port()
@@ -104,6 +104,9 @@ def test_the_pages_answer_on_loopback_and_hold_the_view_that_the_links_open(
         url = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/experiments/get?experiment_id={number}"
         with urllib.request.urlopen(url, timeout=30) as answer:
             tags = {tag["key"]: tag["value"] for tag in json.load(answer)["experiment"]["tags"]}
+        remote = Store(f"http://127.0.0.1:{port}", None).client()
+        remote.set_terminated(remote.create_run(number).info.run_id)
+        assert capfd.readouterr().out == ""  # standard output is for our own JSON
         with pytest.raises(ConfigError, match=f"--port {port}: .*choose another one"), serve(store, port):
             pass
     key = links(number)["trials as a list"].partition("viewStateShareKey=")[2]
