@@ -193,9 +193,12 @@ def _refuse_broken_file(store: Store) -> None:
     if _kind(store.uri) != "sqlite" or not path.exists():
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
             database.execute("PRAGMA schema_version")
     except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # somebody writes into it: it is a database
+            return
         raise ConfigError(f"{path}: is no database of MLflow ({error}); name another file") from None
 
 

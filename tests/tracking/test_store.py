@@ -1,8 +1,10 @@
 """MLflow's own pages on our store, served for real on loopback."""
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -75,6 +77,14 @@ def test_a_store_that_mlflow_cannot_use_is_one_line_at_once(
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_database_that_somebody_writes_into_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("CREATE TABLE t (x)")
+        assert open_store(tmp_path).artifacts == tmp_path / "artifacts"
 
 
 def test_experiments_of_others_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
