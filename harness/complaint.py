@@ -30,6 +30,10 @@ def _sentence(detail: ErrorDetails, known: Sequence[str]) -> str:
             allowed = str(detail["ctx"]["expected"])
             close = nearest(detail["input"], re.findall("'([^']*)'", allowed))
             return f"{where}: {detail['input']!r} is not allowed{close}; allowed: {allowed}"
+        case "multiple_of":
+            step = detail["ctx"]["multiple_of"]
+            close = max(1, round(detail["input"] / step)) * step
+            return f"{where}: {detail['input']!r} is no multiple of {step}; nearest: {close}"
         case _:
             message = detail["msg"].removeprefix("Value error, ")
             return f"{where}: {_short(detail['input'])}: {message[:1].lower()}{message[1:]}"

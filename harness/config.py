@@ -2,24 +2,36 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self, TypeGuard, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.choices import nearest
 from harness.complaint import explain
 from harness.errors import ConfigError
+from harness.paths import put, setting_type
 from harness.ranges import Alternatives, Dimension, Value, parse
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Pixel = Annotated[int, Field(ge=0)]  # a value as stored in a file
 
 
 class Settings(BaseModel):
     """Frozen; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: Any) -> Any:
+        if isinstance(value, bool) and setting_type(cls.model_fields[info.field_name].annotation) in (
+            int,
+            float,
+        ):
+            raise ValueError("must be a number")
+        return value
 
 
 class Choice(Settings):
@@ -49,9 +61,9 @@ class Choice(Settings):
 class MaskValues(Settings):
     """Which stored values mean what; every mask file is held to them."""
 
-    background: int = 0
-    target: int = 255
-    ignore: int | None = None
+    background: Pixel = 0
+    target: Pixel = 255
+    ignore: Pixel | None = None
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
@@ -104,22 +116,14 @@ class Train(Settings):
     average: Annotated[float, Field(ge=0, lt=1)] | None = None  # decay of averaged weights an optimizer step
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
-    crop: Annotated[int, Field(ge=32)] = 512  # side of a training crop, px after resizing
+    # side of a training crop, px after resizing; encoders halve it five times
+    crop: Annotated[int, Field(ge=32, multiple_of=32)] = 512
     positive_crops: Share = 0.8  # share of positive samples whose crop is sure to hold an object
     zoom: Annotated[float, Field(ge=1, le=4)] = 1.25  # a crop shows crop/zoom to crop*zoom px of the picture
     sampler: Choice = Choice(name="spread")
     loader_workers: Annotated[int, Field(ge=0)] = 0
     validate_every: Count = 1  # epochs
     collapse_after: Share = 0.6  # share of the epochs from which one class everywhere is a collapse
-
-    @field_validator("crop")
-    @classmethod
-    def _fits_encoders(cls, value: int) -> int:
-        if value % 32:
-            raise ValueError(
-                f"must be a multiple of 32 (encoders halve it five times); nearest: {round(value / 32) * 32}"
-            )
-        return value
 
 
 class Search(Settings):
@@ -178,8 +182,9 @@ class Study(Settings):
 
     def dimensions(self) -> dict[str, Dimension]:
         """Return the search space, parsed; every path is a setting of this file."""
+        kinds = {path: field_of(path, where=f"search.{path}") for path in self.search.space}
         return {
-            path: parse(path, value, whole=field_of(path, where=f"search.{path}") is int)
+            path: parse(path, value, whole=kinds[path] is int, names=kinds[path] is Choice)
             for path, value in self.search.space.items()
         }
 
@@ -271,24 +276,6 @@ def _checked(tree: dict[str, Any]) -> Study:
         raise ConfigError(explain(error, known_paths())) from None
 
 
-def put(tree: dict[str, Any], path: str, value: Value) -> None:
-    """Set one dotted setting in a nested dictionary."""
-    *parents, last = path.split(".")
-    for part in parents:
-        tree = tree.setdefault(part, {})
-    tree[last] = value
-
-
 def is_group(model: Any) -> TypeGuard[type[Settings]]:
     """Tell whether a setting's type is a group of settings, such as `train`; a choice is not."""
     return isinstance(model, type) and issubclass(model, Settings) and model is not Choice
-
-
-def setting_type(annotation: Any) -> Any:
-    """Return `int` for `Annotated[int, ...] | None`, and so on."""
-    while get_origin(annotation) is not None and not isinstance(annotation, type):
-        options = [a for a in get_args(annotation) if a is not type(None)]
-        if get_origin(annotation) is Literal:
-            return str
-        annotation = options[0]
-    return annotation

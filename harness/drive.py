@@ -1,57 +1,35 @@
 """One run of a prepared study: files written, records opened, trials carried through their folds."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 
-from harness.config import Study
-from harness.errors import HarnessError, Interrupted
+from harness.errors import Interrupted
 from harness.execute.executors import build_executor
+from harness.execute.task import Executor
 from harness.model.classical import baseline_scores
 from harness.prepare import Files, Prepared, facts, run_tags, write_files
 from harness.progress import Progress
 from harness.report import Leaderboard, as_markdown, read_leaderboard, study_metrics
-from harness.search.ledger import Ledger
-from harness.search.optimize import Search
+from harness.search.ledger import Ledger, kept_baselines
+from harness.search.optimize import JobMaker, Search
+from harness.search.repair import train_anew, unusable_folds
 from harness.search.slots import Slots, optuna_url
-from harness.search.trial import Recorder, State, Together, TrialPlan
+from harness.search.trial import State, Together, TrialPlan
 from harness.tracking.recorder import MlflowRecorder, StudyFacts
-from harness.tracking.store import open_store
+from harness.tracking.store import Store, in_one_line
 from harness.train.checkpoint import write_synced
-from harness.train.foldrun import FoldJob
+from harness.train.foldrun import FoldJob, fold_folder
+
+ShouldStop = Callable[[], bool]
 
 
-def drive(
-    prepared: Prepared, *, home: Path, caches: Path, console: Console, should_stop: Callable[[], bool]
-) -> Leaderboard:
-    """Write what fold runs read, open the records, carry the trials through their folds; return the leaderboard.
-
-    Raises Interrupted when `should_stop` said so, after every run is marked; TrainingError, LeakageError.
-    """
-    study = prepared.study
-    files = write_files(prepared, home=home, caches=caches)
-    baselines = baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
-    slots = Slots(study, prepared.identity, optuna_url(home))
-    ledger = Ledger(files.work / "ledger", slots.results())
-    ledger.open_study(facts(prepared), baselines)
-    recorder = _open_recorder(prepared, files, home)
-    try:
-        _search(study, files, slots, [recorder, ledger], (console, should_stop))
-    except HarnessError as error:
-        state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
-        recorder.close_study(state, as_markdown(read_leaderboard(ledger.folder)), {})
-        raise
-    board = read_leaderboard(ledger.folder)
-    write_synced(ledger.folder / "report.md", as_markdown(board).encode())
-    recorder.close_study("complete", as_markdown(board), study_metrics(board))
-    return board
-
-
-def _open_recorder(prepared: Prepared, files: Files, home: Path) -> MlflowRecorder:
-    """Open the study's run in MLflow and attach the leakage report, the split and the settings."""
-    store = open_store(home)
-    client = store.client()
+def open_recorder(prepared: Prepared, store: Store) -> MlflowRecorder:
+    """Open the tracking store, before anything else is written. Raises ConfigError where it cannot be used."""
     study = prepared.study
     study_facts = StudyFacts(
         key=prepared.key,
@@ -61,27 +39,80 @@ def _open_recorder(prepared: Prepared, files: Files, home: Path) -> MlflowRecord
         data_digest=prepared.manifest,
         data_source=str(prepared.root),
     )
-    recorder = MlflowRecorder(client, store.experiment(client, study.name), study_facts)
-    recorder.open_study(
-        {
-            "leakage": files.work / "leakage",
-            "split": files.split,
-            "study": files.work / "ledger" / "study.json",
-        }
-    )
-    return recorder
+    with in_one_line(store):
+        client = store.client()
+        return MlflowRecorder(client, store.experiment(client, study.name), study_facts)
 
 
-def _search(
-    study: Study,
-    files: Files,
-    slots: Slots,
-    recorders: Sequence[Recorder],
-    view: tuple[Console, Callable[[], bool]],
-) -> None:
+def drive(
+    prepared: Prepared,
+    recorder: MlflowRecorder,
+    *,
+    home: Path,
+    caches: Path,
+    console: Console,
+    watch: Callable[[], ShouldStop],
+) -> Leaderboard:
+    """Write what fold runs read, carry the trials through their folds, and return the leaderboard.
+
+    `watch` is called when fold runs begin, and returns what tells whether to stop them; until then nothing is lost
+    by a KeyboardInterrupt. Raises Interrupted, after every run is marked; TrainingError, LeakageError, DataError.
+    """
+    files = write_files(prepared, home=home, caches=caches)
+    baselines = _baselines(prepared, files)
+    slots = Slots(prepared.study, prepared.identity, optuna_url(home), files.work)
+    ledger = Ledger(files.work / "ledger", slots.results())
+    should_stop = watch()
+    try:
+        with closing(build_executor(prepared.study.execute, log=files.work / "workers.log")) as executor:
+            _mend(ledger, files, executor, (console, should_stop))
+            ledger.open_study(facts(prepared), baselines)
+            recorder.open_study(_artifacts(files))
+            _search(slots, files, executor, (recorder, ledger), (console, should_stop))
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # what ended the run is what has to be told
+            note = as_markdown(read_leaderboard(ledger.folder))
+            recorder.close_study(*_ending(error), note=note, metrics={})
+        raise
+    board = read_leaderboard(ledger.folder)
+    write_synced(ledger.folder / "report.md", as_markdown(board).encode())
+    recorder.close_study("complete", "", note=as_markdown(board), metrics=study_metrics(board))
+    return board
+
+
+def _baselines(prepared: Prepared, files: Files) -> pd.DataFrame:
+    """Return the IoU by fold of what needs no learning; computed once a study."""
+    kept = kept_baselines(files.work / "ledger")
+    if kept is not None:
+        return kept
+    return baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
+
+
+def _artifacts(files: Files) -> dict[str, Path]:
+    return {
+        "leakage": files.work / "leakage",
+        "split": files.split,
+        "study": files.work / "ledger" / "study.json",
+    }
+
+
+def _ending(error: BaseException) -> tuple[State, str]:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "stopped at once"
+    state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
+    return state, " ".join(str(error).split()) or type(error).__name__
+
+
+def _mend(ledger: Ledger, files: Files, executor: Executor, view: tuple[Console, ShouldStop]) -> None:
+    """Train anew what was lost of finished trials; the ledger and the promotion read it."""
     console, should_stop = view
-    executor = build_executor(study.execute, log=files.work / "workers.log")
+    folds = unusable_folds(ledger.results)
+    for (trial, fold), reason in folds.items():
+        console.print(f"trial {trial} fold {fold} is trained anew: {reason}", highlight=False, soft_wrap=True)
+    train_anew(ledger.results, folds, _job_maker(files), executor, should_stop)
 
+
+def _job_maker(files: Files) -> JobMaker:
     def make_job(plan: TrialPlan, fold: int) -> FoldJob:
         return FoldJob(
             trial=plan.number,
@@ -90,20 +121,28 @@ def _search(
             samples=str(files.samples),
             split=str(files.split),
             cache=str(files.cache.folder),
-            folder=str(files.work / str(plan.number) / str(fold)),
+            folder=str(fold_folder(files.work, plan.number, fold)),
         )
 
-    progress = Progress(console, study.search.trials, study.folds.count, len(slots.results()))
-    try:
-        with progress:
-            Search(
-                slots,
-                make_job,
-                folds=study.folds.count,
-                trials=study.search.trials,
-                window=study.search.window,
-                executor=executor,
-                recorder=Together([*recorders, progress]),
-            ).run(should_stop)
-    finally:
-        executor.close()
+    return make_job
+
+
+def _search(
+    slots: Slots,
+    files: Files,
+    executor: Executor,
+    records: tuple[MlflowRecorder, Ledger],
+    view: tuple[Console, ShouldStop],
+) -> None:
+    console, should_stop = view
+    study = slots.study
+    with Progress(console, study.search.trials, study.folds.count, len(slots.results())) as progress:
+        Search(
+            slots,
+            _job_maker(files),
+            folds=study.folds.count,
+            trials=study.search.trials,
+            window=study.search.window,
+            executor=executor,
+            recorder=Together([*records, progress]),
+        ).run(should_stop)

@@ -7,15 +7,20 @@ HarnessError                     1
 ├── TrainingError                1   a fold run ended without a usable model
 │   ├── Collapsed                    predicts one class everywhere: the trial is pruned
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
+├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
 └── Interrupted                 75   stopped on request; the same command goes on
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class HarnessError(Exception):
-    """One line: where, what came, what to do."""
+    """One line: where, what came, what to do; `document` is what --json prints of it, if anything."""
 
     exit_code = 1
+    document: Mapping[str, Any] | None = None
 
 
 class ConfigError(HarnessError):
@@ -44,6 +49,10 @@ class Collapsed(TrainingError):
 
 class NotFinite(TrainingError):
     """A loss or a gradient is not a number."""
+
+
+class TrackingError(HarnessError):
+    """MLflow did not take or give what was asked."""
 
 
 class PromotionRefused(HarnessError):

@@ -1,9 +1,8 @@
-"""Everything before the first trial: settings built once, data read, split, audited and cached. A leak stops it."""
+"""Everything before the first trial: data read, split, audited and cached. A leak stops it."""
 
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,23 +12,15 @@ import pandas as pd
 
 from harness.config import Study
 from harness.data.audit.report import Report, audit
-from harness.data.augment import build_augmentation
 from harness.data.cache import Cache, build_cache
 from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.manifest import drop_rare_classes, read_manifest
-from harness.data.sampler import build_order
 from harness.data.split import Split, freeze, read_split
 from harness.errors import ConfigError
-from harness.execute.executors import build_executor
-from harness.model.losses import build_loss, check_loss
-from harness.model.networks import build_network
-from harness.ranges import corners
 from harness.search.ledger import STUDY, find_ledger, read_ledger
-from harness.search.pruner import build_pruner
-from harness.search.slots import baseline_params
 from harness.train.checkpoint import write_synced
-from harness.train.fold import coverage_of
+from harness.variants import build_losses
 
 PACKAGES = (
     "torch",
@@ -73,19 +64,6 @@ class Files:
     cache: Cache
 
 
-def build_every_choice(study: Study) -> None:
-    """Build the study's own settings, its baselines and both ends of its search space. Raises ConfigError."""
-    build_pruner(study.search.pruner)
-    build_executor(study.execute, log=Path("worker.log")).close()
-    build_network(study.network)
-    seen: set[str] = set()
-    for where, one in _variants(study):
-        try:
-            _build(one, seen)
-        except ConfigError as error:
-            raise ConfigError(f"{where}{error}") from None
-
-
 def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     """Read, verify and split the data of a study; paths in the study file are relative to `base`.
 
@@ -97,7 +75,7 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
         manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
     )
     split = _split(study, samples, manifest.digest, home)
-    _build_losses(study, samples, split)
+    build_losses(study, samples, split)
     report = audit(samples, split, manifest=manifest.digest)
     return Prepared(study, samples, index.root, manifest.digest, split, report, rare)
 
@@ -191,39 +169,6 @@ def git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def _variants(study: Study) -> Iterator[tuple[str, Study]]:
-    yield "", study
-    for number, params in enumerate(baseline_params(study)):
-        yield f"search.baselines[{number}]: ", study.with_params(params)
-    for params in corners(study.dimensions()):
-        yield "search: ", study.with_params(params)
-
-
-def _build(study: Study, seen: set[str]) -> None:
-    builders: dict[str, Callable[[], object]] = {
-        "network": lambda: build_network(study.network, pretrained=False),
-        "loss": lambda: check_loss(study.loss),
-        "augment": lambda: build_augmentation(study.augment),
-        "train": lambda: build_order(study.train.sampler),
-    }
-    for part, build in builders.items():
-        text = f"{part} {json.dumps(getattr(study, part).model_dump(mode='json'), sort_keys=True)}"
-        if text not in seen:
-            build()
-            seen.add(text)
-
-
-def _build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:
-    """Build every loss with the coverage of each fold's training samples. Raises ConfigError."""
-    for fold in range(split.count):
-        coverage = coverage_of(samples.iloc[split.train(samples, fold)])
-        for where, one in _variants(study):
-            try:
-                build_loss(one.loss, coverage)
-            except ConfigError as error:
-                raise ConfigError(f"{where}{error} (training samples of fold {fold})") from None
 
 
 def _split(study: Study, samples: pd.DataFrame, manifest: str, home: Path) -> Split:

@@ -1,6 +1,7 @@
 """What is seen while a study runs: trials, folds, epochs, time left; plain lines where there is no terminal."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,7 @@ class Progress:
     done: int  # trials finished before this start
     started: float = field(default_factory=time.monotonic)
     _folds_done: int = 0
+    _closed: Counter[int] = field(default_factory=Counter)  # folds by unfinished trial
     _plans: dict[int, TrialPlan] = field(default_factory=dict)
     _running: dict[Key, _FoldView] = field(default_factory=dict)
     _finished: list[TrialResult] = field(default_factory=list)
@@ -66,11 +68,15 @@ class Progress:
         self._running.pop(outcome.key, None)
         self._folds_done += 1
         trial, fold = outcome.key
+        if trial in self._plans:  # else its trial was finished without it
+            self._closed[trial] += 1
         said = f"IoU {outcome.result.iou:.4f}" if outcome.result else f"{outcome.status}: {outcome.reason}"
         self._say(f"trial {trial} fold {fold}: {said} · {self._left()}")
 
     def close_trial(self, result: TrialResult) -> None:
         self._finished.append(result)
+        self._plans.pop(result.plan.number, None)
+        del self._closed[result.plan.number]
         self._say(f"trial {result.plan.number} ({result.plan.study.loss.name}): {_verdict(result)}")
 
     def _say(self, line: str) -> None:
@@ -79,10 +85,12 @@ class Progress:
 
     def _left(self) -> str:
         """Return the time left, from the fold runs finished since this start."""
-        total = (self.trials - self.done) * self.folds
-        if not self._folds_done or self._folds_done >= total:
+        unfinished = max(0, self.trials - self.done - len(self._finished))
+        left = unfinished * self.folds - self._closed.total()
+        total = self._folds_done + left  # a trial that was stopped leaves none
+        if not self._folds_done or not left:
             return f"{self._folds_done} of {total} folds"
-        seconds = (time.monotonic() - self.started) / self._folds_done * (total - self._folds_done)
+        seconds = (time.monotonic() - self.started) / self._folds_done * left
         return f"{self._folds_done} of {total} folds, about {_duration(seconds)} left"
 
     def _draw(self) -> RenderableType:

@@ -12,7 +12,7 @@ from harness.model.predict import MEAN, STD
 from harness.tracking.recorder import find_trial_run
 from harness.tracking.registry import CHAMPION, champion, log_model, register, set_alias
 from harness.tracking.store import Store
-from harness.train.foldrun import committed_result
+from harness.train.foldrun import committed_result, fold_folder
 
 THRESHOLD = 0.5  # the one that the headline is computed at
 
@@ -48,7 +48,7 @@ def promote_best(
     client = store.client()
     trial = int(best["trial"])
     study = Study.model_validate(facts["settings"]).with_params(best["params"])
-    folds = [committed_result(work / str(trial) / str(fold)) for fold in range(study.folds.count)]
+    folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(study.folds.count)]
     run = find_trial_run(client, facts["name"], facts["key"], trial)
     source = log_model(client, run, settings=model_settings(study), weights=[fold.weights for fold in folds])
     before = champion(client, facts["name"])

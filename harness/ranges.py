@@ -5,7 +5,7 @@ Grammar of one entry, `path: value` (paths are dotted settings, such as `train.l
     {log: [low, high]}          log-uniform
     {int: [low, high]}          whole numbers
     {choice: [a, b]}            one of these values
-    {choice: {name: {...}}}     one of these named choices, each with entries of its own
+    {choice: {name: {...}}}     one of these named choices, each with entries of its own; names alone may be a list
     1 - other                   (inside a named choice) tied to the setting `other` beside it
 """
 
@@ -32,6 +32,9 @@ class Range:
     def ends(self) -> tuple[Value, Value]:
         return self.low, self.high
 
+    def __str__(self) -> str:
+        return f"{self.low} to {self.high}"
+
     def holds(self, value: Value) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
 
@@ -44,6 +47,9 @@ class Options:
 
     def ends(self) -> tuple[Value, ...]:
         return self.values
+
+    def __str__(self) -> str:
+        return ", ".join(str(value) for value in self.values)
 
     def holds(self, value: Value) -> bool:
         return value in self.values
@@ -87,10 +93,14 @@ class Alternatives:
 Dimension = Range | Options | Alternatives
 
 
-def parse(path: str, value: Value, *, whole: bool = False) -> Dimension:
-    """Return the dimension that `value` describes. Raises ConfigError naming `path`."""
-    if isinstance(value, Mapping) and set(value) == {"choice"} and isinstance(value["choice"], Mapping):
-        named = value["choice"]
+def parse(path: str, value: Value, *, whole: bool = False, names: bool = False) -> Dimension:
+    """Return the dimension that `value` describes: of whole numbers, of names. Raises ConfigError naming `path`."""
+    if (
+        isinstance(value, Mapping)
+        and set(value) == {"choice"}
+        and (names or isinstance(value["choice"], Mapping))
+    ):
+        named = _named(path, value["choice"])
         if not named:
             raise ConfigError(f"search.{path}: an empty choice; name at least one")
         return Alternatives({name: _parse_settings(f"{path}.{name}", s or {}) for name, s in named.items()})
@@ -104,26 +114,35 @@ def parse(path: str, value: Value, *, whole: bool = False) -> Dimension:
 
 
 def corners(space: Mapping[str, Dimension]) -> Iterator[dict[str, Value]]:
-    """Yield parameters that together visit both ends of every range and every choice."""
-    alternatives = {path: d for path, d in space.items() if isinstance(d, Alternatives)}
-    for end in (0, -1):
-        plain = {p: d.ends()[end] for p, d in space.items() if not isinstance(d, Alternatives)}
-        rounds = max([len(d.entries) for d in alternatives.values()], default=1)
-        for number in range(rounds):
-            params = dict(plain)
-            for path, choice in alternatives.items():
-                names = list(choice.entries)
-                name = names[number % len(names)]
-                params[path] = name
-                params |= {
-                    f"{path}.{name}.{setting}": entry.ends()[end]
-                    for setting, entry in choice.entries[name].items()
-                    if isinstance(entry, Range | Options)
-                }
-            yield params
-    for path, options in space.items():
-        if isinstance(options, Options):
-            yield from ({path: value} for value in options.values)
+    """Yield parameters that together visit both ends of every range, every option and every choice."""
+    visits = [list(_visits(path, dimension)) for path, dimension in space.items()]
+    for number in range(max(map(len, visits), default=0)):
+        params: dict[str, Value] = {}
+        for visit in visits:
+            params |= visit[number % len(visit)]
+        yield params
+
+
+def _visits(path: str, dimension: Dimension) -> Iterator[dict[str, Value]]:
+    if not isinstance(dimension, Alternatives):
+        yield from ({path: value} for value in dimension.ends())
+        return
+    for name, entries in dimension.entries.items():
+        searched = {
+            f"{path}.{name}.{s}": e.ends() for s, e in entries.items() if isinstance(e, Range | Options)
+        }
+        for number in range(max(map(len, searched.values()), default=1)):
+            yield {path: name} | {s: ends[number % len(ends)] for s, ends in searched.items()}
+
+
+def _named(path: str, choices: Value) -> Mapping[str, Value]:
+    if isinstance(choices, list) and all(isinstance(name, str) for name in choices):
+        return dict.fromkeys(choices)
+    if isinstance(choices, Mapping):
+        return choices
+    raise ConfigError(
+        f"search.{path}: choice {choices!r}; write a list of names, or each name with its settings: {{name: {{}}}}"
+    )
 
 
 def _parse_settings(path: str, settings: Mapping[str, Value]) -> dict[str, Entry]:

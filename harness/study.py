@@ -1,9 +1,20 @@
 """The story of a study, and the command line: run, check, report, promote, ui. Imported by nobody."""
 
+import os
+import signal
+
+if __name__ == "__main__":  # a wish to stop while the imports below take their seconds
+
+    def _end_at_once(number: int, frame: object) -> None:
+        os.write(2, b"stopped before anything began\n")
+        os._exit(75)
+
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(_number, _end_at_once)
+
 import argparse
 import contextlib
 import json
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,16 +26,18 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
-from harness.drive import drive
-from harness.errors import ConfigError, HarnessError, Interrupted
-from harness.prepare import build_every_choice, facts, other_code, prepare, write_report
+from harness.drive import drive, open_recorder
+from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
+from harness.prepare import Prepared, facts, other_code, prepare, write_report
 from harness.promote import promote_best
 from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
 from harness.search.ledger import find_ledger
 from harness.search.lock import only_driver
-from harness.studyfile import find_study, read_study
-from harness.tracking.store import PORT, links, open_store, serve, ui_command
+from harness.studyfile import find_study, naming, read_study
+from harness.tracking.recorder import flatten
+from harness.tracking.store import PORT, Store, in_one_line, links, open_store, serve, ui_command
 from harness.train.checkpoint import write_synced
+from harness.variants import build_every_choice
 
 CACHES = Path(".cache")
 console = Console(stderr=True)
@@ -32,29 +45,27 @@ console = Console(stderr=True)
 
 def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     """Run a study from its file to its leaderboard; run again, it goes on where it stopped."""
-    should_stop = on_stop_signals()
-    study, base = load(name)
+    study, file = load(name)
     if trials is not None:
-        study = study.with_settings({"search.trials": trials})
-    open_store(home)
-    build_every_choice(study)
-    prepared = prepare(study, base=base, home=home, caches=CACHES)
+        study = with_budget(study, trials)
+    store = open_store(home)
+    prepared = built_and_prepared(study, file, home)
     refuse_leaks(prepared.report)
     if began := other_code(prepared, home):
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
         )
+    recorder = open_recorder(prepared, store)
     with only_driver(home / "work" / prepared.key):
-        board = drive(prepared, home=home, caches=CACHES, console=console, should_stop=should_stop)
-    summarize(board, name, home)
+        board = drive(prepared, recorder, home=home, caches=CACHES, console=console, watch=on_stop_signals)
+    summarize(board, store, name, home)
     return board.as_dict()
 
 
 def check(name: str, home: Path) -> dict[str, Any]:
     """Audit data and folds and write the leakage report, also of a study that may not run."""
-    study, base = load(name)
-    build_every_choice(study)
-    prepared = prepare(study, base=base, home=home, caches=CACHES)
+    study, file = load(name)
+    prepared = built_and_prepared(study, file, home)
     page = write_report(prepared.report, home / "audit" / study.name)
     console.print(f"leakage check: [bold]{prepared.report.verdict}[/], see {page}", highlight=False)
     for finding in prepared.report.findings:
@@ -65,14 +76,22 @@ def check(name: str, home: Path) -> dict[str, Any]:
         console.print(
             f"  class {group}: {count} source images, below {study.data.rare_below}", highlight=False
         )
-    refuse_leaks(prepared.report)
-    return facts(prepared) | {"report": str(page)}
+    found = {"verdict": prepared.report.verdict, "findings": [asdict(f) for f in prepared.report.findings]}
+    document = facts(prepared) | found | {"report": str(page)}
+    try:
+        refuse_leaks(prepared.report)
+    except LeakageError as error:
+        error.document = document
+        raise
+    return document
 
 
 def report(name: str, home: Path) -> dict[str, Any]:
     """Print the leaderboard of a study's last run and write it as a page."""
-    ledger = find_ledger(home / "work", load(name)[0].name)
+    study, file = load(name)
+    ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
+    warn_of_changes(study, file, board)
     page = ledger / "report.md"
     write_synced(page, as_markdown(board).encode())
     show(board)
@@ -82,15 +101,16 @@ def report(name: str, home: Path) -> dict[str, Any]:
 
 def promote(name: str, home: Path) -> dict[str, Any]:
     """Let the alias `champion` mean the best complete trial of a study's last run."""
-    study, _ = load(name)
+    study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
+    warn_of_changes(study, file, board)
     store = open_store(home)
     done = promote_best(store, board.facts, board.best, ledger.parent)
     console.print(
         f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
         f"{f' (before: version {done.previous})' if done.previous else ''}\n"
-        f"load it:  MLFLOW_TRACKING_URI={store.uri} python -c "
+        f"load it:  MLFLOW_TRACKING_URI={store.shown} python -c "
         f"'import mlflow; model = mlflow.pyfunc.load_model(\"{done.uri}\")'",
         highlight=False,
         soft_wrap=True,
@@ -100,44 +120,80 @@ def promote(name: str, home: Path) -> dict[str, Any]:
 
 def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
     """Serve MLflow's own pages on this machine, with links that open the trials sorted by IoU."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    store = open_store(home)
-    address = f"http://127.0.0.1:{port}"
     wanted = load(name)[0].name if name else None
+    store = open_store(home)
+    if store.artifacts is None:  # a server, which runs already
+        show_links(store, wanted, store.shown)
+        return {"address": store.shown}
+    address = f"http://127.0.0.1:{port}"
     with serve(store, port) as server:
         console.print(f"MLflow on {address} (Ctrl-C ends it)", highlight=False)
-        for experiment, key in store.experiments(wanted).items():
-            for what, link in links(key, address=address).items():
-                console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
+        show_links(store, wanted, address)
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
     return {"address": address}
 
 
+def show_links(store: Store, name: str | None, address: str) -> None:
+    """Print links that open the trials of one study, or of all."""
+    for experiment, key in store.experiments(name).items():
+        for what, link in links(key, address=address).items():
+            console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
+
+
 def load(name: str) -> tuple[Study, Path]:
-    """Return the study of this name with its profile, and the folder its paths are relative to."""
+    """Return the study of this name with its profile, and its file."""
     path = find_study(name)
-    return read_study(path, cuda=torch.cuda.is_available()), path.parent.resolve()
+    return read_study(path, cuda=torch.cuda.is_available()), path
 
 
-def summarize(board: Leaderboard, name: str, home: Path) -> None:
+def with_budget(study: Study, trials: int) -> Study:
+    """Return the study with another total number of trials."""
+    try:
+        return study.with_settings({"search.trials": trials})
+    except ConfigError as error:
+        raise ConfigError(f"--trials: {str(error).removeprefix('search.trials: ')}") from None
+
+
+def built_and_prepared(study: Study, file: Path, home: Path) -> Prepared:
+    """Build every choice of a study and prepare its data, which are looked for from its file's folder."""
+    with naming(file, study.profile):
+        build_every_choice(study)
+        return prepare(study, base=file.parent.resolve(), home=home, caches=CACHES)
+
+
+def summarize(board: Leaderboard, store: Store, name: str, home: Path) -> None:
     """Show the leaderboard and the command of each next step."""
     show(board)
-    again = f"{sys.executable} -m harness.study"
+    again = f"{store.prefix}{sys.executable} -m harness.study"
     place = "" if home == Path("mlruns") else f" --home {home}"
-    store = open_store(home)
     experiment = store.experiments(board.facts["name"])[board.facts["name"]]
+    pages = links(experiment, address=None if store.artifacts else store.shown)
     lines = {
-        "see it in MLflow": ui_command(name, home),
-        "then open": links(experiment)["trials as a list"],
-        "as charts": links(experiment)["trials as charts"],
+        "see it in MLflow": ui_command(store, name, home),
+        "then open": pages["trials as a list"],
+        "as charts": pages["trials as charts"],
         "promote the best": f"{again} promote {name}{place}",
         "more trials": f"{again} run {name} --trials {2 * len(board.trials)}{place}",
         "this table again": f"{again} report {name}{place}",
     }
     for what, command in lines.items():
         console.print(f"{what:>18}:  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def warn_of_changes(study: Study, file: Path, board: Leaderboard) -> None:
+    """Say in one line when the study file no longer is the one that the results are of."""
+    if study.identity(board.facts["split"]) == board.facts["identity"]:
+        return
+    before = flatten(board.facts["settings"])
+    changed = [path for path, value in flatten(study.decisive()).items() if before.get(path) != value]
+    console.print(
+        f"{file} has changed since this run ({', '.join(changed) or 'settings were taken out'}): "
+        "this is of the file as it was; run it to get results of its own",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def show(board: Leaderboard) -> None:
@@ -150,7 +206,7 @@ def show(board: Leaderboard) -> None:
 
 
 def on_stop_signals() -> Callable[[], bool]:
-    """Return a function that tells whether Ctrl-C or SIGTERM came; a second one ends the process at once."""
+    """From now on a first Ctrl-C or SIGTERM is noted, a second one ends at once; return what tells of the first."""
     stopped = False
 
     def note(number: int, frame: object) -> None:
@@ -189,11 +245,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run the verb, turn an error of the user's into one line and its exit code."""
     asked = vars(parser().parse_args(arguments))
     action, as_json = asked.pop("action"), asked.pop("json")
-    asked.pop("verb")
+    verb = asked.pop("verb")
     try:
-        result = action(**asked)
+        with in_one_line():
+            result = action(**asked)
     except HarnessError as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        if as_json and error.document is not None:
+            print(json.dumps(error.document))
         if isinstance(error, Interrupted):
             console.print("the same command goes on from here", highlight=False)
         return error.exit_code
@@ -209,7 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return ConfigError.exit_code
     except KeyboardInterrupt:
-        console.print("stopped at once; the same command goes on from what is committed", highlight=False)
+        goes_on = "; the same command goes on from what is committed" if verb == "run" else ""
+        console.print(f"stopped at once{goes_on}", highlight=False)
         return Interrupted.exit_code
     if as_json:
         print(json.dumps(result))
@@ -218,6 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def cli() -> None:
     """Entry point of the installed command."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())
 
 

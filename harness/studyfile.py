@@ -1,7 +1,8 @@
 """Read a study file: YAML, profiles over the base, every complaint as one line with file and dotted path."""
 
+import contextlib
 import re
-from collections.abc import Hashable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from pydantic import ValidationError
 
 from harness.choices import nearest
 from harness.complaint import explain
-from harness.config import Settings, Study, is_group, known_paths, setting_type
+from harness.config import Settings, Study, is_group, known_paths
 from harness.errors import ConfigError
+from harness.paths import setting_type
 
 
 def find_study(name: str, folder: Path = Path("studies")) -> Path:
@@ -28,7 +30,8 @@ def find_study(name: str, folder: Path = Path("studies")) -> Path:
 def read_study(path: Path, *, cuda: bool) -> Study:
     """Return the study in `path` with its profile applied; `auto` takes `gpu` if `cuda`, else `cpu`.
 
-    Every profile is checked, also those not used here. Raises ConfigError.
+    The settings of every profile are held to their names, types and ranges, also where it is not used here; what a
+    choice names is built for the profile in use only, since the others may need weights. Raises ConfigError.
     """
     tree = _read_yaml(path)
     profiles = tree.pop("profiles", None) or {}
@@ -52,21 +55,22 @@ def read_study(path: Path, *, cuda: bool) -> Study:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key written twice is an error, and 1e-3 is a number."""
+    """Safe YAML in which every key is text, none stands twice in one mapping, and 1e-3 is a number."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.tag not in _KEYS:
+                raise yaml.YAMLError(f"line {line}: a key must be text; put it in quotes if it is a name")
+            if key.value in seen:
+                raise yaml.YAMLError(f"line {line}: the key {key.value!r} stands twice; keep one")
+            seen.add(key.value)
+        return node
 
 
-def _mapping_without_twins(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    seen: set[Hashable] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            line = key_node.start_mark.line + 1
-            raise yaml.YAMLError(f"line {line}: the key {key!r} stands twice; keep one")
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_twins)
+_KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")  # `<<: *base` takes over what `base` holds
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
@@ -96,11 +100,19 @@ def _merge(base: dict[str, Any], over: dict[str, Any], model: type[Settings]) ->
     return merged
 
 
-def _validate(path: Path, tree: dict[str, Any], profile: str) -> Study:
-    where = f"{path} (profile {profile})" if profile != "none" else str(path)
+@contextlib.contextmanager
+def naming(path: Path, profile: str) -> Iterator[None]:
+    """Put the study file, and the profile where there are some, before what is wrong with its settings."""
     try:
-        return Study.model_validate(tree | {"profile": profile})
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {explain(error, known_paths())}") from None
+        yield
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        used = f" (profile {profile})" if profile != "none" else ""
+        raise ConfigError(f"{path}{used}: {error}") from None
+
+
+def _validate(path: Path, tree: dict[str, Any], profile: str) -> Study:
+    with naming(path, profile):
+        try:
+            return Study.model_validate(tree | {"profile": profile})
+        except ValidationError as error:
+            raise ConfigError(explain(error, known_paths())) from None

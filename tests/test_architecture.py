@@ -10,16 +10,16 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 
 # From top to bottom; a file imports only what stands above it, or left of it in its own row.
 ROWS = """
-errors choices complaint ranges config studyfile
+errors choices complaint paths ranges config studyfile
 data.pictures data.demo data.index data.manifest data.audit data.balance data.split data.folds data.cache data.crops \
 data.augment data.sampler data.loader
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
 train.outbox train.checkpoint train.fold train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
-search.trial search.pruner search.space search.slots search.optimize search.ledger search.lock
+search.trial search.pruner search.space search.slots search.optimize search.repair search.ledger search.lock
 tracking.store tracking.recorder tracking.served_model tracking.registry
-promote report prepare progress drive
+promote report variants prepare progress drive
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

@@ -142,6 +142,8 @@ def test_a_budget_that_cannot_be_used_is_refused(search: dict[str, Any], said: s
         ({"lr": 0}, "greater than 0"),
         ({"lr": "1e-3"}, None),
         ({"epochs": 0}, "greater than or equal to 1"),
+        ({"epochs": True}, "must be a number"),
+        ({"average": True}, "must be a number"),
         ({"precision": "fp16"}, "'fp32' or 'bf16'"),
         ({"lr": float("nan")}, "finite"),
     ],
@@ -152,6 +154,11 @@ def test_values_are_held_to_their_range(train: dict[str, Any], said: str | None)
         return
     with pytest.raises(ValidationError, match=said):
         study(train=train)
+
+
+def test_a_mask_value_is_never_negative() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        study(data={"dataset": "demo", "masks": {"background": -1, "target": 0}})
 
 
 def test_mask_values_must_differ() -> None:

@@ -6,63 +6,15 @@ from typing import Any
 
 import cv2
 import pandas as pd
-import pytest
 
 from harness.config import Study
-from harness.errors import ConfigError
-from harness.prepare import build_every_choice, code_digest, facts, other_code, prepare, run_tags, write_files
+from harness.prepare import code_digest, facts, other_code, prepare, run_tags, write_files
 from harness.search.ledger import Ledger
 from tests.conftest import Tiny
 
 
-def search(**space: Any) -> dict[str, Any]:
-    return {"search": {"trials": 2, **space}}
-
-
 def changed(tiny: Tiny, **changes: Any) -> Study:
     return Study.model_validate(tiny.study.model_dump() | changes)
-
-
-@pytest.mark.parametrize(
-    ("space", "said"),
-    [
-        (
-            {"loss": {"choice": {"dice": {}, "focl": {}}}},
-            "search: loss: 'focl' is not known, did you mean 'focal'?",
-        ),
-        (
-            {"loss": {"choice": {"focal": {"gama": [1, 2]}}}},
-            "search: loss.focal.gama: 'focal' has no such setting",
-        ),
-        ({"loss": {"choice": {"focal": {"gamma": [-1, 2]}}}}, "search: loss.focal.gamma: -1"),
-        ({"augment.recipe": {"choice": {"flips": {}, "flip": {}}}}, "augment.recipe: 'flip' is not known"),
-        ({"network": {"choice": {"unet": {}, "unet3": {}}}}, "network: 'unet3' is not known"),
-        ({"train.lr": [0, 1]}, "train.lr: 0.0: input should be greater than 0"),
-        ({"train.sampler": {"choice": {"sorted": {}}}}, "train.sampler: 'sorted' is not known"),
-    ],
-)
-def test_every_choice_is_built_at_both_ends_of_its_range(
-    tiny: Tiny, space: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(ConfigError) as caught:
-        build_every_choice(changed(tiny, **search(**space)))
-    assert said in str(caught.value)
-
-
-def test_a_baseline_outside_the_space_is_refused(tiny: Tiny) -> None:
-    space = {
-        "loss": {"choice": {"focal": {"gamma": [1, 2]}}},
-        "baselines": [{"loss": {"focal": {"gamma": 3}}}],
-    }
-    with pytest.raises(ConfigError, match=r"search\.baselines\[0\].*loss\.focal\.gamma: 3 lies outside"):
-        build_every_choice(changed(tiny, **search(**space)))
-
-
-def test_a_class_weight_is_held_to_the_coverage_of_the_training_folds(tiny: Tiny, tmp_path: Path) -> None:
-    study = changed(tiny, loss={"name": "weighted_bce", "settings": {"positive_weight": 2.5}})
-    build_every_choice(study)
-    with pytest.raises(ConfigError, match=r"positive_weight: 2\.5 is not .*training samples of fold 0"):
-        prepare(study, base=tmp_path, home=tmp_path, caches=tmp_path)
 
 
 def ran(study: Study, home: Path) -> Any:
@@ -91,6 +43,21 @@ def test_new_pictures_make_a_child_split_that_moves_nobody(tiny: Tiny, tmp_path:
     assert "source-new" in child.split.folds
     assert child.key != first.key
     assert len(list((tmp_path / "folds").glob("*.json"))) == 2
+
+
+def test_a_fold_column_that_comes_or_changes_later_makes_a_new_split(tiny: Tiny, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(str(tiny.study.data.dataset.settings["root"]), root)
+    study = changed(tiny, data={"dataset": {"instances": {"root": str(root)}}})
+    splits = [ran(study, tmp_path).split]
+    for shift in (0, 1):
+        table = pd.read_csv(root / "instances.csv")
+        table["fold"] = (table["source_image_id"].str.removeprefix("source-").astype(int) + shift) % 2
+        table.to_csv(root / "instances.csv", index=False)
+        splits.append(ran(study, tmp_path).split)
+        assert splits[-1].folds["source-3"] == (3 + shift) % 2
+        assert splits[-1].parent is None
+    assert len({split.id for split in splits}) == 3
 
 
 def test_a_changed_picture_of_an_old_group_makes_a_child_split_too(tiny: Tiny, tmp_path: Path) -> None:

@@ -48,6 +48,22 @@ def test_without_a_terminal_every_fold_and_trial_is_a_line_with_the_time_left() 
     assert lines[2] == "trial 0 (dice_bce): pruned: fold 1: all background"
 
 
+def test_folds_that_a_stopped_trial_left_out_take_no_time() -> None:
+    text = io.StringIO()
+    with Progress(Console(file=text, width=200), trials=2, folds=5, done=0) as progress:
+        for number in range(2):
+            progress.open_trial(plan(number))
+            progress.close_fold(Outcome((number, 0), "collapsed", reason="all background"))
+            progress.close_trial(TrialResult(plan(number), "pruned", [], "all background"))
+        progress.close_fold(Outcome((1, 1), "interrupted", reason="not needed"))  # it was under way
+    said = [
+        line.rpartition(" · ")[2] for line in text.getvalue().splitlines() if "fold" in line.split(":")[0]
+    ]
+    assert said[0].startswith("1 of 10 folds, about ")
+    assert said[1].startswith("2 of 6 folds, about ")
+    assert said[2] == "3 of 3 folds"
+
+
 def test_a_terminal_shows_running_folds_with_their_epoch_loss_and_iou() -> None:
     text = io.StringIO()
     console = Console(file=text, width=100, force_terminal=True, no_color=True, highlight=False)

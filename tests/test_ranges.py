@@ -88,6 +88,25 @@ def test_corners_visit_both_ends_of_every_range_and_every_choice() -> None:
     assert seen["sampler"] == {"a", "b", "c"}
 
 
+def test_every_option_inside_a_choice_is_visited() -> None:
+    encoders = {"choice": ["a", "b", "c"]}
+    space = {"network": parse("network", {"choice": {"unet": {"encoder": encoders}, "fpn": {}}})}
+    seen = [(params["network"], params.get("network.unet.encoder")) for params in corners(space)]
+    assert seen == [("unet", "a"), ("unet", "b"), ("unet", "c"), ("fpn", None)]
+
+
+def test_a_list_of_names_is_a_choice_without_settings() -> None:
+    listed = parse("loss", {"choice": ["dice", "focal"]}, names=True)
+    assert listed == Alternatives({"dice": {}, "focal": {}})
+    with pytest.raises(ConfigError, match=r"search\.loss: choice \[.*\]; write a list of names"):
+        parse("loss", {"choice": ["dice", {"focal": {"gamma": 2}}]}, names=True)
+
+
+def test_what_is_searched_is_said_in_words() -> None:
+    assert str(parse("train.lr", [0, 1])) == "0.0 to 1.0"
+    assert str(parse("train.crop", {"choice": [64, 96, 128]})) == "64, 96, 128"
+
+
 def test_a_choice_own_parameters_come_only_with_it() -> None:
     for params in corners({"loss": parse("loss", LOSS)}):
         assert all(name == "loss" or name.startswith(f"loss.{params['loss']}.") for name in params)

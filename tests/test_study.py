@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -202,6 +203,17 @@ def test_report_says_the_same_again(done: Done) -> None:
     assert "top-hat + Otsu" in page.read_text()
 
 
+def test_results_of_a_file_that_changed_since_are_said_to_be_of_the_file_as_it_was(
+    done: Done, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = settings(data_of(tiny))
+    content["train"] = content["train"] | {"lr": 1e-3, "loader_workers": 3}
+    assert main(["report", str(write(tmp_path, content)), "--home", str(done.home)]) == 0
+    assert "tiny.yaml has changed since this run (train.lr): " in capfd.readouterr().err
+    assert main(["report", str(done.file), "--home", str(done.home)]) == 0
+    assert "has changed" not in capfd.readouterr().err
+
+
 def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
     done: Done, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,13 +281,25 @@ def nothing(root: Path) -> None:
         (lambda root: (root / "images/4.png").unlink(), {}, 3, ["images/4.png"]),
         (truncate, {}, 3, ["images/4.png", "truncated"]),
         (edit_csv("source-3", ""), {}, 3, ["instances.csv", "source_image_id"]),
-        (nothing, {"loss": "tversk"}, 2, ["loss: 'tversk' is not known, did you mean 'tversky'?"]),
+        (nothing, {"loss": "tversk"}, 2, ["tiny.yaml: loss: 'tversk' is not known, did you mean 'tversky'?"]),
         (nothing, {"folds": {"count": 13}}, 3, ["12", "13"]),
         (nothing, {"train": {"lr": -1}}, 2, ["train.lr: -1"]),
         (nothing, {"network": {"unet": {"activation": "sigmoid"}}}, 2, ["network.unet", "activation"]),
         (nothing, {"network": {"unet": {"classes": 2}}}, 2, ["network.unet", "classes"]),
         (nothing, {"network": {"unet": NETWORK | {"weights": "nowhere.pth"}}}, 2, ["network.unet.weights"]),
         (nothing, {"search": {"trials": 2, "augment.strength": [0, 2]}}, 2, ["augment.strength", "2"]),
+        (
+            nothing,
+            {"search": {"trials": 2, "loss": {"choice": {"tverski": {}}}}},
+            2,
+            ["tiny.yaml: search.loss: 'tverski' is not known, did you mean 'tversky'?"],
+        ),
+        (
+            nothing,
+            {"search": {"trials": 2, "train.lr": [-1, 0.1]}},
+            2,
+            ["tiny.yaml: search.train.lr: -1.0: input should be greater than 0"],
+        ),
         (nothing, {"augment": {"recipe": {"reference": {"fill_mask": 0}}}}, 2, ["fill_mask"]),
         (nothing, {"loss": {"weighted_bce": {"positive_weight": 2.5}}}, 2, ["positive_weight", "2.5"]),
         (nothing, {"data": {"dataset": {"instances": {"root": "${NO_SUCH_PLACE}/x"}}}}, 2, ["NO_SUCH_PLACE"]),
@@ -314,12 +338,19 @@ def test_check_writes_the_report_of_data_that_may_not_be_used(
     shutil.copytree(data_of(tiny), root)
     monkeypatch.chdir(tmp_path)
     file = write(tmp_path, settings(root))
-    assert main(["check", str(file), "--home", "home"]) == 0
+    assert main(["check", str(file), "--home", "home", "--json"]) == 0
+    clean = json.loads(capfd.readouterr().out)
+    assert clean["verdict"] == clean["leakage"] == "pass"
+    assert {finding["status"] for finding in clean["findings"]} == {"pass", "not run"}
     copy_a_picture(root)
-    assert main(["check", str(file), "--home", "home"]) == 3
+    assert main(["check", str(file), "--home", "home", "--json"]) == 3
+    shown = capfd.readouterr()
+    leaking = json.loads(shown.out)
+    assert leaking["verdict"] == "fail"
+    assert any("images/2.png" in finding["summary"] for finding in leaking["findings"])
     report = json.loads((tmp_path / "home/audit/tiny/leakage_report.json").read_text())
     assert report["verdict"] == "fail"
-    assert "images/2.png" in capfd.readouterr().err
+    assert "images/2.png" in shown.err
 
 
 @pytest.mark.parametrize("arguments", [["run", "no_such_study"], ["frobnicate"], ["run"]])
@@ -348,6 +379,19 @@ def wait_until(reached: Callable[[], bool], seconds: float = 240) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize(
+    ("trials", "said"), [("0", "--trials: 0: input should be"), ("1", "--trials: 1 is below the 2 baselines")]
+)
+def test_a_wrong_budget_is_said_of_the_option(
+    trials: str, said: str, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = settings(data_of(tiny))
+    content["search"] = content["search"] | {"baselines": [{"loss": "dice_bce"}, {"augment.strength": 1}]}
+    file = write(tmp_path, content)
+    assert main(["run", str(file), "--home", str(tmp_path / "home"), "--trials", trials]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {said}")
+
+
 def test_a_home_that_cannot_be_written_is_one_line(
     tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +401,55 @@ def test_a_home_that_cannot_be_written_is_one_line(
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert line.startswith(f"error: {file}")
     assert "check the path" in line
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks into /proc")
+def test_ctrl_c_while_the_command_starts_is_one_line(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.study", "report", "no_such_study"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def caught() -> int:
+        return int(Path(f"/proc/{process.pid}/status").read_text().split("SigCgt:")[1].split()[0], base=16)
+
+    wait_until(lambda: bool(caught() >> (signal.SIGTERM - 1) & 1))
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (75, "stopped before anything began\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("run", "stopped at once; the same command goes on from what is committed\n"),
+        ("check", "stopped at once\n"),
+    ],
+)
+def test_ctrl_c_while_the_data_are_read_is_one_line_at_once_and_leaves_nothing(
+    verb: str,
+    said: str,
+    tiny: Tiny,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "data"
+    shutil.copytree(data_of(tiny), root)
+    (root / "instances.csv").unlink()
+    os.mkfifo(root / "instances.csv")  # nobody writes into it: reading it takes for ever
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        assert main([verb, str(write(tmp_path, settings(root))), "--home", "home"]) == 75
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == said
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_server_that_does_not_answer_is_one_line_at_once(

@@ -70,6 +70,14 @@ def test_the_name_is_the_file_name_unless_written(write) -> None:
         ("augment.strength", "augment.strenth", "search.augment.strenth: no such setting"),
         ("[0, 1]", "[1, 0]", "search.augment.strength: the range starts at 1"),
         ("seed: 3", "seed: 3\nseed: 4", "line 3: the key 'seed' stands twice"),
+        ("seed: 3", "seed: 3\n? [a, b]\n: 1", "line 3: a key must be text"),
+        (
+            "augment.strength: [0, 1]",
+            "loss: {choice: {1: {}}}",
+            "line 8: a key must be text; put it in quotes",
+        ),
+        ("seed: 3", "yes: 3", "line 2: a key must be text"),
+        ("train: {epochs: 9", "train: {<<: {epochs: 3}, epochs: 9, epochs: 8", "'epochs' stands twice"),
         ("seed: 3", "seed: [", "is no valid YAML"),
         ("seed: 3", "profile: gpuu", "profile: 'gpuu' is not in profiles, did you mean 'gpu'?"),
         (
@@ -92,6 +100,13 @@ def test_a_complaint_names_file_path_value_and_way_out(write, old: str, new: str
 def test_a_mistake_in_the_profile_not_used_is_found_too(write) -> None:
     with pytest.raises(ConfigError, match=r"profile gpu\): train\.precisio: no such setting"):
         read_study(write(TEXT.replace("precision: bf16", "precisio: bf16")), cuda=False)
+
+
+def test_a_mapping_may_take_over_another_and_change_it(write) -> None:
+    text = TEXT.replace("train: {epochs: 9,", "train: &long {epochs: 9,")
+    text = text.replace("gpu: {train: {precision: bf16}}", "gpu: {train: {<<: *long, epochs: 4}}")
+    gpu = read_study(write(text), cuda=True)
+    assert (gpu.train.epochs, gpu.train.lr) == (4, 0.001)
 
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words"])

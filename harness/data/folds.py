@@ -25,21 +25,20 @@ def make_split(
 ) -> Split:
     """Return the folds of a sample table with manifest columns.
 
-    A `fold` column is used as given and verified. Otherwise held-out groups are chosen first, then folds:
-    positive groups spread evenly before all else, then object area, objects, samples, negative groups and
-    classes. With a `parent` its groups keep their folds, and only new ones are placed.
+    A `fold` column is used as given and verified, whatever a `parent` has. Otherwise held-out groups are chosen
+    first, then folds: positive groups spread evenly before all else, then object area, objects, samples, negative
+    groups and classes. With a `parent` its groups keep their folds, and only new ones are placed.
     Raises DataError where a fold has too few positive groups, LeakageError where given folds split a group.
     """
     groups = _group_table(samples, seed)
-    old = _folds_of_parent(parent, settings)
     given = _given_folds(samples, settings)
     if given is not None:
-        folds, notes = given, [_note_on_given(given, settings)]
-        _refuse_moved(given, old)
-    else:
-        _refuse_infeasible(groups, settings)
-        folds, notes = _placed(groups, settings, old)
-        notes.append(f"equal groups are ordered by seed {seed}")
+        _refuse_poor_folds(groups, given, settings)
+        return new_split(manifest, settings, given, notes=[_note_on_given(given, settings)], parent=None)
+    old = _folds_of_parent(parent, settings)
+    _refuse_infeasible(groups, settings)
+    folds, notes = _placed(groups, settings, old)
+    notes.append(f"equal groups are ordered by seed {seed}")
     _refuse_poor_folds(groups, folds, settings)
     if parent is not None:
         new = sum(group not in old for group in groups.index)
@@ -129,15 +128,6 @@ def _refuse_split_groups(rows: pd.DataFrame) -> None:
         others = f" ({len(torn) - 1} more groups are split too)" if len(torn) > 1 else ""
         raise LeakageError(
             f"column fold: group {torn[0]!r} is in {where}; put the group whole into one fold{others}"
-        )
-
-
-def _refuse_moved(given: Mapping[str, int], old: Mapping[str, int]) -> None:
-    moved = [group for group, fold in given.items() if old.get(group, fold) != fold]
-    if moved:
-        raise DataError(
-            f"column fold: group {moved[0]!r} is given {fold_name(given[moved[0]])}, the parent split has it in "
-            f"{fold_name(old[moved[0]])} ({len(moved)} groups differ); keep the parent's, or name no parent"
         )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.config import Data
 from harness.data.index import Index
-from harness.data.pictures import image_pixels, mask_pixels, read_file, to_8_bits
+from harness.data.pictures import PIXEL_LIMIT, image_pixels, mask_pixels, read_file, to_8_bits
 from harness.errors import DataError
 
 DARK_16_BIT = 65535 / 4  # a set whose 16-bit files stay below it hardly uses their range
@@ -53,9 +53,11 @@ class Content:
 def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
     """Return the samples with the columns of `Content`, every file decoded and checked.
 
-    Raises DataError for files that cannot be read, masks that do not fit, undeclared mask values, 16-bit pictures
-    that need `data.white`, and data without any target pixel. The first bad row in table order is named.
+    Raises DataError for crop boxes too far apart, files that cannot be read, masks that do not fit, undeclared mask
+    values, 16-bit pictures that need `data.white`, and data without any target pixel. The first bad row in table
+    order is named.
     """
+    _refuse_vast_photos(index.samples)
     rows = index.samples.to_dict("records")
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(partial(_read, root=index.root, data=data), rows))
@@ -180,6 +182,20 @@ def _refuse_without_target(samples: pd.DataFrame, data: Data) -> None:
         f"data.masks: the target value {data.masks.target} is in none of the {masks} masks, which hold only "
         f"{' and '.join(found)}; declare the values as stored, or add samples with a target"
     )
+
+
+def _refuse_vast_photos(samples: pd.DataFrame) -> None:
+    """Crops of one photo are merged on the area that they span, so that area must fit into memory."""
+    boxes = samples[samples["w"].notna()]
+    ends = boxes.assign(right=boxes["x0"] + boxes["w"], bottom=boxes["y0"] + boxes["h"]).groupby("photo")
+    span = ends.agg(left=("x0", "min"), top=("y0", "min"), right=("right", "max"), bottom=("bottom", "max"))
+    for photo, left, top, right, bottom in span.itertuples():
+        width, height = right - left, bottom - top
+        if width * height > PIXEL_LIMIT:
+            raise DataError(
+                f"photo {photo!r}: its crop boxes span {width} x {height} px, more than {PIXEL_LIMIT:,} pixels; "
+                "correct x0, y0, w, h, or give crops that lie so far apart a photo_id each"
+            )
 
 
 def _digest(samples: pd.DataFrame) -> str:

@@ -24,10 +24,9 @@ HUB_TIMEOUT = 5.0  # s; left to itself the hub's client tries for half a minute,
 _PROBE = 50.0  # a logit that any squashing output would show as something else
 
 
-def build_network(choice: Choice, *, pretrained: bool = True) -> nn.Module:
+def build_network(choice: Choice) -> nn.Module:
     """Return the network a study names: images (B, 3, H, W) to logits (B, 1, H, W), H and W multiples of 32.
 
-    `pretrained=False` skips the weights (to load others, or to check the settings without them).
     Raises ConfigError for unknown names and settings, an activation at the end, more than one output channel,
     or weights that cannot be had.
     """
@@ -36,7 +35,7 @@ def build_network(choice: Choice, *, pretrained: bool = True) -> nn.Module:
     _refuse_unknown_encoder(arguments["encoder_name"], where)
     network = _create(arguments, where)
     _refuse_wrong_output(network, where)
-    if pretrained and weights is not None:
+    if weights is not None:
         encoder = network.encoder
         assert isinstance(encoder, nn.Module)
         is_file = weights.endswith(FILES)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from harness.data.cache import Cache
 from harness.data.crops import reflect
 from harness.data.loader import to_tensor
+from harness.errors import TrainingError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained encoders expect
 MULTIPLE = 32  # px; encoders halve a picture five times
@@ -46,6 +47,20 @@ def pad(image: Pixels) -> Pixels:
     """Return the image reflected at the right and bottom up to multiples of 32 px."""
     height, width = image.shape[:2]
     return reflect(image, (0, 0), (-height % MULTIPLE, -width % MULTIPLE))
+
+
+def training_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """Return logits (B, 1, H, W) of a training batch. Raises TrainingError where it is too small for the network."""
+    try:
+        logits: Tensor = network(images)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            f"{len(images)} crop of {images.shape[-1]} px a batch is too little for the network's batch norms; "
+            "raise train.batch_size or train.crop"
+        ) from error
+    return logits
 
 
 def network_logits(

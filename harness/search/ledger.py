@@ -54,6 +54,11 @@ class Ledger:
         )
 
 
+def kept_baselines(folder: Path) -> pd.DataFrame | None:
+    """Return the baselines' IoU by fold where an earlier run of this study wrote them."""
+    return pd.read_parquet(folder / BASELINES) if (folder / BASELINES).is_file() else None
+
+
 def find_ledger(work: Path, name: str) -> Path:
     """Return the ledger of the study of this name that ran last. Raises ConfigError when none did."""
     studies = [p for p in work.glob(f"*/ledger/{STUDY}") if json.loads(p.read_bytes())["name"] == name]

@@ -49,7 +49,8 @@ class Search:
         """Return all results, finishing first what an earlier driver began.
 
         Raises Interrupted when `should_stop` says so (everything committed is kept), LeakageError when a loader
-        delivered what it must not, DataError when files were damaged, TrainingError after five failed trials in a row.
+        delivered what it must not, DataError when files were damaged, TrainingError after five failed trials in a row
+        and where the budget is used up without a complete trial.
         """
         self.results = self.slots.results()
         while left := sum(number not in self.results for number in range(self.trials)):
@@ -59,6 +60,7 @@ class Search:
             self._submit()
             self._take(self.executor.wait_any(POLL))
         self._drain()
+        self._refuse_no_complete_trial()
         return [self.results[number] for number in sorted(self.results)]
 
     def _submit(self) -> None:
@@ -159,6 +161,13 @@ class Search:
             reason = f"trials {first} to {last} failed one after another; the last one: {self.results[last].reason}"
             self._stop(reason)
             raise TrainingError(reason)
+
+    def _refuse_no_complete_trial(self) -> None:
+        if not any(result.state == "complete" for result in self.results.values()):
+            last = self.results[max(self.results)]
+            raise TrainingError(
+                f"none of {len(self.results)} trials ran all its folds; the last one {last.state}: {last.reason}"
+            )
 
     def _stop(self, reason: str) -> None:
         """Cancel what runs, wait for it, and leave every run marked as interrupted."""

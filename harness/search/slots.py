@@ -13,11 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.config import Study
 from harness.errors import ConfigError
+from harness.paths import take
 from harness.ranges import Value
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
-from harness.train.foldrun import FoldResult
+from harness.train.foldrun import FoldResult, fold_folder
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -49,8 +50,8 @@ class Slot:
 class Slots:
     """The trials of one study, 0 to its budget; asking, telling, and reading back after a restart."""
 
-    def __init__(self, study: Study, identity: str, url: str) -> None:
-        self._study = study
+    def __init__(self, study: Study, identity: str, url: str, work: Path) -> None:
+        self.study, self._work = study, work
         self._space = study.dimensions()
         self._baselines = baseline_params(study)
         self._storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
@@ -74,6 +75,7 @@ class Slots:
         """
         twin = self._window(number).ask()
         params = suggest(twin, self._space)
+        plan = self._plan(number, params)
         stored = self._running(number) or self._create(number, params)
         found = suggest(stored, self._space)
         if found != params:
@@ -81,12 +83,12 @@ class Slots:
                 f"trial {number}: was begun with {found} and is now asked as {params}; "
                 "the search changed since: give the study a new name to start afresh"
             )
-        return Slot(self._plan(number, params), stored, twin)
+        return Slot(plan, stored, twin)
 
     def tell(self, slot: Slot, result: TrialResult) -> None:
         """Store how a trial ended; a failed one has no value."""
         slot.stored.set_user_attr("reason", result.reason)
-        slot.stored.set_user_attr("folds", [asdict(fold) for fold in result.folds])
+        slot.stored.set_user_attr("folds", [_without_place(fold) for fold in result.folds])
         self._stored.tell(slot.stored, result.iou_mean, STATES[result.state])
 
     def close(self) -> None:
@@ -96,15 +98,15 @@ class Slots:
 
     def _plan(self, number: int, params: Mapping[str, Value]) -> TrialPlan:
         try:
-            study = self._study.with_params(dict(params))
+            study = self.study.with_params(dict(params))
         except ConfigError as error:
             raise ConfigError(f"trial {number}: {error}; narrow what is searched") from None
         return TrialPlan(number, params, study, number < len(self._baselines))
 
     def _window(self, number: int) -> optuna.Study:
         """Return an in-memory study of exactly the trials 0 to number - window, its sampler seeded by the number."""
-        search = self._study.search
-        seed = int(np.random.SeedSequence([self._study.seed, number]).generate_state(1)[0])
+        search = self.study.search
+        seed = int(np.random.SeedSequence([self.study.seed, number]).generate_state(1)[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, group
             sampler = optuna.samplers.TPESampler(
@@ -136,8 +138,16 @@ class Slots:
     def _result(self, trial: FrozenTrial) -> TrialResult:
         states = {stored: state for state, stored in STATES.items()}
         plan = self._plan(trial.number, dict(trial.params))
-        folds = [FoldResult(**fold) for fold in trial.user_attrs.get("folds", [])]
+        folds = [
+            FoldResult(**fold, folder=str(fold_folder(self._work, trial.number, fold["fold"])))
+            for fold in trial.user_attrs.get("folds", [])
+        ]
         return TrialResult(plan, states[trial.state], folds, trial.user_attrs.get("reason", ""))
+
+
+def _without_place(fold: FoldResult) -> dict[str, Any]:
+    """Return what is stored of a fold: not its folder, since the home may move."""
+    return {name: value for name, value in asdict(fold).items() if name != "folder"}
 
 
 def baseline_params(study: Study) -> list[dict[str, Value]]:
@@ -145,10 +155,23 @@ def baseline_params(study: Study) -> list[dict[str, Value]]:
     found = []
     for number, baseline in enumerate(study.search.baselines):
         try:
-            found.append(params_of(study.with_settings(baseline)))
+            wanted = study.with_settings(baseline)
+            _refuse_unsearched(baseline, wanted, study)
+            found.append(params_of(wanted))
         except ConfigError as error:
             raise ConfigError(f"search.baselines[{number}].{error}") from None
     return found
+
+
+def _refuse_unsearched(baseline: Mapping[str, Value], wanted: Study, study: Study) -> None:
+    """A baseline is a trial, and trials differ in what is searched only."""
+    before, after = study.model_dump(), wanted.model_dump()
+    for path, value in baseline.items():
+        if path not in study.search.space and take(after, path) != take(before, path):
+            raise ConfigError(
+                f"{path}: {value!r}, but {path} is not searched and the study has {take(before, path)!r}; "
+                f"add {path} to the space, or leave it out here"
+            )
 
 
 def optuna_url(home: Path) -> str:

@@ -1,12 +1,12 @@
 """The search space in Optuna's words: suggest a trial's parameters, and say what a baseline's are."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import optuna
 
 from harness.config import Choice, Study
 from harness.errors import ConfigError
+from harness.paths import take
 from harness.ranges import Alternatives, Dimension, Entry, Options, Range, Value
 
 
@@ -43,9 +43,7 @@ def params_of(study: Study) -> dict[str, Value]:
     """
     tree, params = study.model_dump(), dict[str, Value]()
     for path, dimension in study.dimensions().items():
-        value: Any = tree
-        for part in path.split("."):
-            value = value[part]
+        value = take(tree, path)
         if isinstance(dimension, Alternatives):
             params |= _params_of_choice(path, dimension, Choice.model_validate(value))
         else:
@@ -82,6 +80,5 @@ def _params_of_choice(path: str, dimension: Alternatives, choice: Choice) -> dic
 
 def _inside(name: str, entry: Entry, value: Value) -> Value:
     if isinstance(entry, Range | Options) and not entry.holds(value):
-        ends = " to ".join(str(end) for end in entry.ends())
-        raise ConfigError(f"{name}: {value!r} lies outside what is searched ({ends})")
+        raise ConfigError(f"{name}: {value!r} lies outside what is searched ({entry})")
     return value

@@ -51,6 +51,7 @@ class MlflowRecorder:
     experiment: str
     facts: StudyFacts
     _runs: dict[str, str] = field(default_factory=dict)  # key to run id
+    _ended: set[str] = field(default_factory=set)  # keys
     _logged: dict[tuple[int, int], int] = field(default_factory=dict)  # last epoch in MLflow, by fold run
 
     def open_study(self, artifacts: Mapping[str, Path]) -> str:
@@ -63,11 +64,13 @@ class MlflowRecorder:
             )
         return run
 
-    def close_study(self, state: State, note: str, metrics: Mapping[str, float]) -> None:
-        """Close the study's run with its leaderboard as description."""
+    def close_study(self, state: State, reason: str, *, note: str, metrics: Mapping[str, float]) -> None:
+        """Close the study's run with its leaderboard as description, and what else is still open as interrupted."""
+        for key in self._runs.keys() - self._ended - {self.facts.key}:
+            self._end(key, "interrupted", reason)
         run = self._runs[self.facts.key]
         self.client.log_batch(run, metrics=_metrics(metrics, 0), tags=[RunTag(NOTE, note)])
-        self._end(self.facts.key, state, "")
+        self._end(self.facts.key, state, reason)
 
     def open_trial(self, plan: TrialPlan) -> None:
         kind = "baseline" if plan.baseline else "searched"
@@ -138,16 +141,16 @@ class MlflowRecorder:
         self, key: str, name: str, parent: str | None, tags: Mapping[str, str], params: Mapping[str, Value]
     ) -> str:
         """Return the run with this key, set running again when it was left, or made new."""
-        found = self.client.search_runs(
-            [self.experiment], f"tags.\"harness.fold_run\" = '{key}'", max_results=1
-        )
+        found = _find(self.client, self.experiment, key)
         if found:
             run = str(found[0].info.run_id)
             self.client.update_run(run, status="RUNNING")
+            self.client.log_batch(run, tags=_state_tags("running", ""))
         else:
             run = self._create(key, name, parent, tags)
-        self._log_params(run, params)
         self._runs[key] = run
+        self._ended.discard(key)
+        self._log_params(run, params)
         return run
 
     def _create(self, key: str, name: str, parent: str | None, tags: Mapping[str, str]) -> str:
@@ -172,8 +175,9 @@ class MlflowRecorder:
 
     def _end(self, key: str, state: str, reason: str) -> None:
         run = self._runs[key]
-        self.client.log_batch(run, tags=[RunTag("harness.state", state), RunTag("harness.reason", reason)])
+        self.client.log_batch(run, tags=_state_tags(state, reason))
         self.client.set_terminated(run, STATUS[state])
+        self._ended.add(key)
 
     def _trial(self, trial: int) -> str:
         return f"{self.facts.key}/{trial}"
@@ -229,6 +233,10 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
         else:
             flat[path] = value
     return flat
+
+
+def _state_tags(state: str, reason: str) -> list[RunTag]:
+    return [RunTag("harness.state", state), RunTag("harness.reason", reason)]
 
 
 def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:

@@ -6,6 +6,7 @@ import logging
 import os
 import shlex
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -18,22 +19,39 @@ from typing import IO
 from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, TrackingError
 
 HOST, PORT = "127.0.0.1", 5000
+VARIABLE = "MLFLOW_TRACKING_URI"
+SERVERS = {"http": 80, "https": 443}  # with their ports
+DATABASES = {"sqlite": None, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 ONLY_TRIALS, BY_IOU = "tags.\"harness.level\" = 'trial'", "metrics.`iou_mean`"
 VIEW = "harness-trials"  # the key of a shared view kept in the experiment's tags
+_VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 ANSWER_WITHIN = 5.0  # s
 START_WITHIN = 120.0  # s; a busy machine takes 20 to start the server
 
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking database and the artifacts beside it; always named explicitly."""
+    """A tracking server, or a database and the artifacts under home; always named explicitly."""
 
     uri: str
     artifacts: Path | None  # None: the server's own
+
+    @property
+    def shown(self) -> str:
+        """Return the URI for a screen, its password left out."""
+        password = urlsplit(self.uri).password
+        return self.uri.replace(f":{password}@", ":***@", 1) if password else self.uri
+
+    @property
+    def prefix(self) -> str:
+        """Return what stands before a command so that it finds this store."""
+        return f"{VARIABLE}={shlex.quote(self.shown)} " if os.environ.get(VARIABLE) else ""
 
     def client(self) -> MlflowClient:
         """Return a client of this store's tracking and registry."""
@@ -46,26 +64,44 @@ class Store:
         found = client.get_experiment_by_name(name)
         location = (self.artifacts / name).as_uri() if self.artifacts else None
         number = found.experiment_id if found else client.create_experiment(name, artifact_location=location)
-        client.set_experiment_tag(number, f"mlflow.sharedViewState.{VIEW}", _view())
+        client.set_experiment_tag(number, _VIEW_TAG, _view())
         return str(number)
 
     def experiments(self, name: str | None = None) -> dict[str, str]:
-        """Return experiments of this name, or all that have runs of ours, with their ids."""
-        client = self.client()
-        found = client.search_experiments(filter_string=f"name = '{name}'" if name else None)
-        return {e.name: str(e.experiment_id) for e in found if e.name != "Default"}
+        """Return the experiments of studies with their ids: that of this name, or all."""
+        found = self.client().search_experiments(filter_string=f"name = '{name}'" if name else None)
+        return {e.name: str(e.experiment_id) for e in found if _VIEW_TAG in e.tags}
 
 
 def open_store(home: Path) -> Store:
-    """Return the store of MLFLOW_TRACKING_URI, else the database and artifacts under `home`; nothing is written.
+    """Return the store of MLFLOW_TRACKING_URI, else the database under `home`; nothing is written.
 
-    Raises ConfigError for a server that does not answer: MLflow itself would try for minutes.
+    Raises ConfigError for what MLflow cannot use; it would try for minutes where nobody answers.
     """
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        _refuse_silent_server(uri)
-        return Store(uri, None)
     home = home.resolve()
-    return Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
+    uri = os.environ.get(VARIABLE) or f"sqlite:///{home / 'mlflow.db'}"
+    store = Store(uri, None if _kind(uri) in SERVERS else home / "artifacts")
+    _refuse_unknown_kind(store)
+    _refuse_broken_file(store)
+    _refuse_silent_server(store)
+    return store
+
+
+@contextlib.contextmanager
+def in_one_line(store: Store | None = None) -> Iterator[None]:
+    """Turn what MLflow raises into a ConfigError where `store` is opened, into a TrackingError later."""
+    try:
+        yield
+    except MlflowException as error:
+        said = " ".join(str(error).split())
+        if store is None:
+            raise TrackingError(f"MLflow: {said}; what is committed is kept") from error
+        raise ConfigError(f"{store.shown}: MLflow cannot use it: {said}") from error
+    except (SQLAlchemyError, ImportError) as error:  # from a database's driver
+        if store is None:
+            raise
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{store.shown}: cannot be opened: {said}") from error
 
 
 @contextlib.contextmanager
@@ -108,9 +144,10 @@ def server_command(store: Store, *, port: int = PORT) -> list[str]:
     return [*command, "--artifacts-destination", str(store.artifacts)] if store.artifacts else command
 
 
-def ui_command(name: str, home: Path) -> str:
-    """Return what to type to see the pages of the store under `home`, with links to a study's trials."""
-    return shlex.join([sys.executable, "-m", "harness.study", "ui", name, "--home", str(home)])
+def ui_command(store: Store, name: str, home: Path) -> str:
+    """Return what to type to see the pages of a store, with links to a study's trials."""
+    command = [sys.executable, "-m", "harness.study", "ui", name, "--home", str(home)]
+    return store.prefix + shlex.join(command)
 
 
 def links(experiment: str, *, address: str | None = None) -> dict[str, str]:
@@ -138,18 +175,50 @@ def _view() -> str:
     return json.dumps(view)
 
 
-def _refuse_silent_server(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https"):
+def _kind(uri: str) -> str:
+    return urlsplit(uri).scheme.partition("+")[0]  # without the name of a database's driver
+
+
+def _refuse_unknown_kind(store: Store) -> None:
+    if _kind(store.uri) not in SERVERS | DATABASES:
+        known = ", ".join(f"{kind}://" for kind in SERVERS | DATABASES)
+        raise ConfigError(
+            f"{VARIABLE}: {store.shown} is no server or database that MLflow keeps runs in; write one that starts "
+            f"with {known}, or unset the variable to use the database under --home"
+        )
+
+
+def _refuse_broken_file(store: Store) -> None:
+    path = Path(urlsplit(store.uri).path.removeprefix("/"))
+    if _kind(store.uri) != "sqlite" or not path.exists():
         return
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=ANSWER_WITHIN).close()
-    except OSError as error:
+        address = f"{path.resolve().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # somebody writes into it: it is a database
+            return
+        raise ConfigError(f"{path}: is no database of MLflow ({error}); name another file") from None
+
+
+def _refuse_silent_server(store: Store) -> None:
+    parts = urlsplit(store.uri)
+    port_of_kind = (SERVERS | DATABASES)[_kind(store.uri)]
+    if port_of_kind is None or (parts.hostname is None and _kind(store.uri) in DATABASES):  # a local socket
+        return
+    try:
+        address = parts.hostname or "", parts.port or port_of_kind
+        socket.create_connection(address, timeout=ANSWER_WITHIN).close()
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"MLFLOW_TRACKING_URI: {parts.hostname}:{port} does not answer ({error.strerror or error}); "
+            f"{VARIABLE}: {parts.netloc.rpartition('@')[2]} does not answer ({_reason(error)}); "
             "start the server, or unset the variable to use the database under --home"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _wait_until_it_answers(server: "subprocess.Popen[bytes]", port: int, output: IO[bytes]) -> None:

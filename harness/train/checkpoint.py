@@ -47,7 +47,7 @@ def verify(folder: Path) -> None:
         if found != wanted:
             raise DataError(
                 f"{path}: holds {found[:12]}, was committed as {wanted[:12]}; "
-                f"delete the folder {folder} and run again to train this fold anew"
+                "run the study again, which trains this fold anew"
             )
 
 
@@ -58,7 +58,7 @@ def _read_manifest(folder: Path) -> dict[str, str]:
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(
             f"{folder / MANIFEST}: is no manifest ({type(error).__name__}); "
-            f"delete the folder {folder} and run again to train this fold anew"
+            "run the study again, which trains this fold anew"
         ) from None
 
 
@@ -71,7 +71,7 @@ def fresh_folder(folder: Path) -> Path:
 
 def write_synced(path: Path, content: bytes) -> None:
     """Write a file so that it is whole or absent, also after a power cut."""
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # another process may write it too
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

@@ -26,7 +26,7 @@ from harness.errors import Collapsed, Interrupted, NotFinite
 from harness.model.losses import Loss, balance, build_loss
 from harness.model.metrics import NO_PIXELS, PixelCounts, count_pixels, count_row, iou
 from harness.model.networks import build_network, set_output_bias
-from harness.model.predict import network_logits, normalize, predict_photos
+from harness.model.predict import network_logits, normalize, predict_photos, training_logits
 
 FULL = 0.99  # share of valid pixels from which a prediction counts as all foreground
 ONE_CLASS_EPOCHS = 2  # validated epochs in a row that make a collapse before the last epoch
@@ -166,7 +166,7 @@ def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[
         inputs = normalize(images)
         if settings.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        logits = training.network(inputs)
+        logits = training_logits(training.network, inputs)
     if training.loss.balanced:  # not yet done, or the batches so far lacked target or background
         training.loss = balance(training.loss, logits, masks)
     loss = training.loss(logits, masks)

@@ -1,6 +1,8 @@
 """Carry out one fold run in its own folder: train, tell the outbox, commit. A committed one is returned as it is."""
 
+import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -13,6 +15,7 @@ import torch
 from harness.config import Study
 from harness.data.cache import open_cache
 from harness.data.split import read_split
+from harness.errors import DataError
 from harness.train.checkpoint import (
     WEIGHTS,
     commit,
@@ -78,13 +81,20 @@ class FoldResult:
         return Path(self.folder) / WEIGHTS
 
 
+def fold_folder(work: Path, trial: int, fold: int) -> Path:
+    """Return where a study with this work folder commits a fold run."""
+    return work / str(trial) / str(fold)
+
+
 def run_fold(job: FoldJob, should_stop: Callable[[], bool] = lambda: False) -> FoldResult:
-    """Return the result of a fold run, training it unless it is committed already.
+    """Return the result of a fold run, training it unless it is committed already, and whole.
 
     Raises Collapsed, NotFinite, LeakageError, DataError, Interrupted; nothing is committed then.
     """
     if is_committed(job.final):
-        return committed_result(job.final)
+        with contextlib.suppress(DataError):
+            return committed_result(job.final)
+    shutil.rmtree(job.final, ignore_errors=True)  # damaged since it was committed
     working = fresh_folder(job.working)
     training = prepare(
         Study.model_validate(job.study),

@@ -187,6 +187,15 @@ def test_a_file_must_have_the_shape_of_its_box(pack: Pack, width: int, box: str,
         pack.manifest()
 
 
+def test_crops_of_one_photo_that_lie_too_far_apart_to_be_merged_are_named(pack: Pack) -> None:
+    for name, box in (("b", "0,0,30,20"), ("c", "200000000,200000000,30,20")):
+        pack.add(name, picture(len(pack.lines)), TARGET, group="g2", box=box)
+    with pytest.raises(
+        DataError, match="photo 'g2': its crop boxes span 200000030 x 200000020 px, more than"
+    ):
+        pack.manifest()
+
+
 def test_dark_16_bit_sets_must_declare_white_but_one_dark_picture_may_be(pack: Pack) -> None:
     deep = picture(1).astype(np.uint16)
     dark = deep * np.uint16(11)

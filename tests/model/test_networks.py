@@ -157,11 +157,6 @@ def test_a_weights_file_is_loaded_exactly_and_into_the_encoder_only(name: str, t
         assert key.startswith("encoder.") or torch.equal(one, other)
 
 
-def test_weights_are_left_out_where_nothing_pretrained_is_wanted(tmp_path: Path) -> None:
-    choice = Choice(name="unet", settings=SMALL_UNET | {"weights": str(tmp_path / "nowhere.pth")})
-    build_network(choice, pretrained=False)
-
-
 class Harmful:
     """Pickled as a call that makes a file."""
 

@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from harness.config import Choice, Data
 from harness.data.cache import Cache, build_cache
+from harness.errors import TrainingError
 from harness.model.metrics import count_pixels
 from harness.model.networks import build_network
-from harness.model.predict import Photo, network_logits, normalize, pad, predict_photos
+from harness.model.predict import Photo, network_logits, normalize, pad, predict_photos, training_logits
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -118,6 +119,15 @@ def test_logits_are_resized_bilinearly_to_the_wanted_size() -> None:
     expected = functional.interpolate(torch.from_numpy(image / 255)[None, None], (90, 140), mode="bilinear")
     np.testing.assert_allclose(logits, expected[0, 0], atol=1e-5)
     assert logits.dtype == np.float32
+
+
+def test_a_batch_too_small_for_batch_norms_is_said_in_settings() -> None:
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3))
+    assert training_logits(network, torch.zeros(2, 3, 32, 32)).shape == (2, 3, 1, 1)
+    with pytest.raises(
+        TrainingError, match=r"^1 crop of 32 px a batch is too little.*raise train\.batch_size"
+    ):
+        training_logits(network, torch.zeros(1, 3, 32, 32))
 
 
 @torch.inference_mode()

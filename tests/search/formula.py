@@ -156,7 +156,7 @@ class Home:
         return f"sqlite:///{self.folder / 'optuna.db'}"
 
     def slots(self) -> Slots:
-        return Slots(self.study, "0123456789abcdef", self.url)
+        return Slots(self.study, "0123456789abcdef", self.url, self.folder / "work")
 
     def job(self, plan: TrialPlan, fold: int) -> FoldJob:
         return FoldJob(

@@ -63,6 +63,19 @@ def test_results_come_back_as_they_were_told(home: Home) -> None:
     slots.close()
 
 
+def test_results_are_read_from_where_the_study_is_kept_now(
+    home: Home, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    wanted = [(r.iou_mean, r.metrics()) for r in home.run()]
+    moved = Home(tmp_path_factory.mktemp("elsewhere") / "home", home.study)
+    home.folder.rename(moved.folder)
+    slots = moved.slots()
+    folders = [Path(fold.folder) for result in slots.results().values() for fold in result.folds]
+    assert all(folder.is_relative_to(moved.folder) for folder in folders)
+    assert [(r.iou_mean, r.metrics()) for r in slots.results().values()] == wanted
+    slots.close()
+
+
 def test_a_trial_begun_with_other_parameters_is_refused(home: Home) -> None:
     slots = home.slots()
     slots.ask(0)
@@ -73,14 +86,14 @@ def test_a_trial_begun_with_other_parameters_is_refused(home: Home) -> None:
     changed.close()
 
 
-def test_a_value_between_the_ends_that_the_setting_refuses_is_named(tmp_path: Path) -> None:
-    home = Home(tmp_path, study(trials=2, baselines=(), space={"train.crop": [65, 95]}))
+def test_a_value_that_the_setting_refuses_is_named_and_opens_no_trial(tmp_path: Path) -> None:
+    space = {"train.precision": {"choice": ["bf17"]}}
+    home = Home(tmp_path, study(trials=2, baselines=(), space=space))
     slots = home.slots()
-    with pytest.raises(
-        ConfigError, match=r"trial 0: train\.crop: \d\d: must be a multiple of 32.*; narrow what"
-    ):
+    with pytest.raises(ConfigError, match=r"trial 0: train\.precision: 'bf17' is not allowed.*; narrow what"):
         slots.ask(0)
     slots.close()
+    assert not optuna.load_study(study_name="formula-01234567", storage=home.url).trials
 
 
 def test_a_failed_trial_has_no_value(home: Home) -> None:
@@ -96,7 +109,7 @@ def test_a_failed_trial_has_no_value(home: Home) -> None:
 
 def test_two_studies_of_one_name_share_a_database_and_no_trial(home: Home) -> None:
     home.run()
-    other = Slots(home.study, "f" * 16, home.url)
+    other = Slots(home.study, "f" * 16, home.url, home.folder / "work")
     assert other.results() == {}
     other.close()
 

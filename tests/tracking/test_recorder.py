@@ -124,7 +124,8 @@ def test_opened_again_after_a_stop_nothing_is_there_twice(store: Store, tmp_path
     second = opened(store, "tiny-again")
     second.open_trial(plan(0))
     second.open_fold(0, 0)
-    assert run_of(second, "tiny-again/0/0").info.status == "RUNNING"
+    opened_again = run_of(second, "tiny-again/0/0")
+    assert (opened_again.info.status, opened_again.data.tags["harness.state"]) == ("RUNNING", "running")
     second.log_epochs(0, 0, [epoch(1)])
     second.log_epochs(0, 0, [epoch(2), epoch(3)])
     second.close_fold(Outcome((0, 0), "committed", fold_result(tmp_path, 0, 0.5)))
@@ -138,13 +139,23 @@ def test_the_study_carries_its_page_and_files(store: Store, tmp_path: Path) -> N
     recorder = opened(store, "tiny-page")
     (tmp_path / "leakage_report.json").write_text(json.dumps({"verdict": "pass"}))
     run = recorder.open_study({"leakage": tmp_path})
-    recorder.close_study("complete", "| trial |", {"best_iou_mean": 0.5})
+    recorder.close_study("complete", "", note="| trial |", metrics={"best_iou_mean": 0.5})
     assert [item.path for item in recorder.client.list_artifacts(run, "leakage")] == [
         "leakage/leakage_report.json"
     ]
     found = run_of(recorder, "tiny-page")
     assert found.data.tags["mlflow.note.content"] == "| trial |"
     assert found.info.status == "FINISHED"
+
+
+def test_a_study_that_ends_badly_says_why_and_leaves_no_run_open(store: Store) -> None:
+    recorder = opened(store, "tiny-failed")
+    recorder.open_trial(plan(0))
+    recorder.open_fold(0, 0)
+    recorder.close_study("failed", "no space left", note="", metrics={})
+    found = {key: run_of(recorder, f"tiny-failed{key}") for key in ("", "/0", "/0/0")}
+    assert [run.info.status for run in found.values()] == ["FAILED", "KILLED", "KILLED"]
+    assert {run.data.tags["harness.reason"] for run in found.values()} == {"no space left"}
 
 
 def test_a_trial_that_is_not_in_this_store_is_said(store: Store) -> None:

@@ -1,7 +1,12 @@
 """MLflow's own pages on our store, served for real on loopback."""
 
+import contextlib
 import json
+import os
 import socket
+import sqlite3
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from urllib.parse import unquote
@@ -9,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from harness.errors import ConfigError
-from harness.tracking.store import ONLY_TRIALS, links, open_store, serve
+from harness.tracking.store import ONLY_TRIALS, Store, links, open_store, serve, ui_command
 
 
 def free_port() -> int:
@@ -23,12 +28,81 @@ def test_the_store_is_below_home_unless_a_server_is_named(
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert open_store(tmp_path).uri == f"sqlite:///{tmp_path}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://db/mlflow")
-    assert (open_store(tmp_path).uri, open_store(tmp_path).artifacts) == ("postgresql://db/mlflow", None)
+    assert ui_command(open_store(tmp_path), "tiny", tmp_path).endswith(f"ui tiny --home {tmp_path}")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        store = open_store(tmp_path)
+    assert (store.uri, store.artifacts) == (uri, None)
+    assert "secret" not in ui_command(store, "tiny", tmp_path)
+
+
+def test_artifacts_of_a_named_database_are_below_home_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mine.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = open_store(Path("home"))
+    client = store.client()
+    location = client.get_experiment(store.experiment(client, "tiny")).artifact_location
+    assert location == f"file://{tmp_path}/home/artifacts/tiny"
+    assert ui_command(store, "tiny", Path("home")).startswith(f"MLFLOW_TRACKING_URI={uri} ")
+    assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("runs", "runs is no server or database"),
+        ("file:///runs", "is no server or database"),
+        (
+            "foo://bar",
+            "foo://bar is no server or database that MLflow keeps runs in; write one that starts with",
+        ),
+        ("sqlite:///broken.db", "broken.db: is no database of MLflow"),
+        ("sqlite:///.", "is no database of MLflow"),
+        ("postgresql://user:secret@127.0.0.1:9/db", "127.0.0.1:9 does not answer"),
+        ("http://127.0.0.1:port", "127.0.0.1:port does not answer"),
+    ],
+)
+def test_a_store_that_mlflow_cannot_use_is_one_line_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.db").write_text("no database " * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(ConfigError) as caught:
+        open_store(tmp_path / "home")
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_database_that_somebody_writes_into_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        writer.execute("CREATE TABLE t (x)")
+        assert open_store(tmp_path).artifacts == tmp_path / "artifacts"
+
+
+def test_experiments_of_others_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = open_store(tmp_path)
+    store.client().create_experiment("theirs")
+    assert store.experiments() == store.experiments("theirs") == {}
+
+
+def test_no_pickle_is_loaded_whatever_the_environment_says() -> None:
+    code = "import os, harness.tracking; print(os.environ['MLFLOW_ALLOW_PICKLE_DESERIALIZATION'])"
+    environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "false"
 
 
 def test_the_pages_answer_on_loopback_and_hold_the_view_that_the_links_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store, port = open_store(tmp_path), free_port()
@@ -40,6 +114,9 @@ def test_the_pages_answer_on_loopback_and_hold_the_view_that_the_links_open(
         url = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/experiments/get?experiment_id={number}"
         with urllib.request.urlopen(url, timeout=30) as answer:
             tags = {tag["key"]: tag["value"] for tag in json.load(answer)["experiment"]["tags"]}
+        remote = Store(f"http://127.0.0.1:{port}", None).client()
+        remote.set_terminated(remote.create_run(number).info.run_id)
+        assert capfd.readouterr().out == ""  # standard output is for our own JSON
         with pytest.raises(ConfigError, match=f"--port {port}: .*choose another one"), serve(store, port):
             pass
     key = links(number)["trials as a list"].partition("viewStateShareKey=")[2]

@@ -44,7 +44,7 @@ def test_one_flipped_byte_is_an_error_that_names_the_file(tmp_path: Path, name: 
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match=rf"{path}: holds .* was committed as .*; delete the folder"):
+    with pytest.raises(DataError, match=rf"{path}: holds .* was committed as .*; run the study again"):
         verify(path.parent)
 
 

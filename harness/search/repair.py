@@ -1,0 +1,71 @@
+"""Train the missing and damaged folds of finished trials anew, so that what is told of them can be shown again."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import DataError, Interrupted, TrainingError
+from harness.execute.task import Executor, Key, Outcome, key_of
+from harness.search.optimize import POLL, JobMaker
+from harness.search.trial import TrialResult
+from harness.train.foldrun import FoldJob, FoldResult, committed_result
+
+NEAR = 0.01  # IoU by which a fold trained anew on a GPU may differ; on a CPU it is equal to the bit
+
+
+def unusable_folds(results: Mapping[int, TrialResult]) -> dict[Key, str]:
+    """Return the folds of finished trials whose folder is not what was committed, and what is wrong."""
+    found: dict[Key, str] = {}
+    for number, result in results.items():
+        for fold in result.folds:
+            try:
+                if not _same(committed_result(Path(fold.folder)), fold):
+                    found[number, fold.fold] = f"{fold.folder}: holds another result"
+            except DataError as error:
+                found[number, fold.fold] = str(error)
+    return found
+
+
+def train_anew(
+    results: Mapping[int, TrialResult],
+    folds: Mapping[Key, str],
+    make_job: JobMaker,
+    executor: Executor,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Train these folds of finished trials; their scores stay as they were told.
+
+    Raises Interrupted when `should_stop` says so, TrainingError when a fold ends otherwise than it did before.
+    """
+    waiting = [make_job(results[trial].plan, fold) for trial, fold in sorted(folds)]
+    running: list[FoldJob] = []
+    while waiting or running:
+        if should_stop():
+            for job in running:
+                executor.cancel(key_of(job))
+            raise Interrupted(f"stopped with {len(waiting) + len(running)} folds left to be trained anew")
+        while waiting and len(running) < executor.capacity:
+            running.append(waiting.pop(0))
+            shutil.rmtree(running[-1].final, ignore_errors=True)
+            executor.submit(running[-1])
+        for outcome in executor.wait_any(POLL):
+            running = [job for job in running if key_of(job) != outcome.key]
+            _refuse_another_end(outcome, results)
+
+
+def _refuse_another_end(outcome: Outcome, results: Mapping[int, TrialResult]) -> None:
+    trial, number = outcome.key
+    told = next(fold for fold in results[trial].folds if fold.fold == number)
+    if outcome.result is None or not _same(outcome.result, told):
+        ended = outcome.reason if outcome.result is None else f"IoU {outcome.result.iou:.6f}"
+        raise TrainingError(
+            f"trial {trial} fold {number}: trained anew it ended with {ended}, before with IoU {told.iou:.6f}; "
+            "code or machine changed since: restore them, or give the study a new name to start afresh"
+        )
+
+
+def _same(one: FoldResult, other: FoldResult) -> bool:
+    if one.device == other.device == "cpu":
+        return replace(one, seconds=0.0, folder="") == replace(other, seconds=0.0, folder="")
+    return abs(one.iou - other.iou) <= NEAR

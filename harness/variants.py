@@ -1,0 +1,99 @@
+"""Every variant of a study built once, before anything trains: its own settings, its baselines, what it searches."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from harness.config import Study
+from harness.data.augment import build_augmentation
+from harness.data.sampler import build_order
+from harness.data.split import Split
+from harness.errors import ConfigError
+from harness.execute.executors import build_executor
+from harness.model.losses import build_loss, check_loss
+from harness.model.networks import build_network
+from harness.ranges import Range, Value, corners
+from harness.search.pruner import build_pruner
+from harness.search.slots import baseline_params
+from harness.train.fold import coverage_of
+
+
+def build_every_choice(study: Study) -> None:
+    """Build the study's own settings, its baselines, and all ends and options of its search space.
+
+    Raises ConfigError with the path as it stands in the study file.
+    """
+    build_pruner(study.search.pruner)
+    build_executor(study.execute, log=Path("worker.log")).close()
+    _refuse_gaps(study)
+    seen: set[str] = set()
+    for where, params in _variants(study):
+        with _stands_at(where, study):
+            _build(study.with_params(params), seen)
+
+
+def build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:
+    """Build every loss with the coverage of each fold's training samples. Raises ConfigError."""
+    for fold in range(split.count):
+        coverage = coverage_of(samples.iloc[split.train(samples, fold)])
+        for where, params in _variants(study):
+            with _stands_at(where, study, f" (training samples of fold {fold})"):
+                build_loss(study.with_params(params).loss, coverage)
+
+
+def _variants(study: Study) -> Iterator[tuple[str, dict[str, Value]]]:
+    """Yield where each variant stands in the study file, and its parameters."""
+    yield "", {}
+    for number, params in enumerate(baseline_params(study)):
+        yield f"search.baselines[{number}].", params
+    for params in corners(study.dimensions()):
+        yield "search.", params
+
+
+@contextlib.contextmanager
+def _stands_at(where: str, study: Study, more: str = "") -> Iterator[None]:
+    """Put the place in the study file before what is wrong; what is not searched stands outside the space."""
+    try:
+        yield
+    except ConfigError as error:
+        searched = str(error).startswith(tuple(f"{path}{end}" for path in study.search.space for end in ".:"))
+        raise ConfigError(f"{where if searched else ''}{error}{more}") from None
+
+
+def _refuse_gaps(study: Study) -> None:
+    """Refuse a range with whole numbers inside that its setting does not take; only its ends are tried later."""
+    for path, dimension in study.dimensions().items():
+        if not isinstance(dimension, Range) or not dimension.whole:
+            continue
+        low, high = int(dimension.low), int(dimension.high)
+        if _takes(study, path, low) and not _takes(study, path, low + 1):
+            taken = [value for value in range(low, high + 1) if _takes(study, path, value)]
+            raise ConfigError(
+                f"search.{path}: {dimension} holds numbers that {path} does not take, such as {low + 1}; "
+                f"write {{choice: {taken}}}"
+            )
+
+
+def _takes(study: Study, path: str, value: int) -> bool:
+    try:
+        study.with_params({path: value})
+    except ConfigError:
+        return False
+    return True
+
+
+def _build(study: Study, seen: set[str]) -> None:
+    builders: dict[str, Callable[[], object]] = {
+        "network": lambda: build_network(study.network),
+        "loss": lambda: check_loss(study.loss),
+        "augment": lambda: build_augmentation(study.augment),
+        "train": lambda: build_order(study.train.sampler),
+    }
+    for part, build in builders.items():
+        text = f"{part} {json.dumps(getattr(study, part).model_dump(mode='json'), sort_keys=True)}"
+        if text not in seen:
+            build()
+            seen.add(text)

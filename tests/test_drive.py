@@ -1,0 +1,152 @@
+"""One run of a prepared study: what it leaves when it ends badly, and what it mends when it goes on."""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from rich.console import Console
+
+from harness.config import Study
+from harness.drive import drive, open_recorder
+from harness.errors import TrackingError, TrainingError
+from harness.prepare import prepare
+from harness.report import Leaderboard
+from harness.tracking.store import in_one_line, open_store
+from tests.conftest import SHORT, Tiny
+
+ShouldStop = Callable[[], bool]
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
+
+
+def driven(
+    study: Study, home: Path, watch: Callable[[], ShouldStop] = lambda: lambda: False
+) -> tuple[Leaderboard, str]:
+    """Run a study; return its leaderboard and what was printed."""
+    caches, text = home.resolve().parent / "cache", io.StringIO()
+    prepared = prepare(study, base=home, home=home, caches=caches)
+    recorder = open_recorder(prepared, open_store(home))
+    console = Console(file=text, width=400)
+    return drive(prepared, recorder, home=home, caches=caches, console=console, watch=watch), text.getvalue()
+
+
+def two_trials(tiny: Tiny, **changes: Any) -> Study:
+    return tiny.with_settings(**{**SHORT, "search__trials": 2} | changes)
+
+
+def client_of(home: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{home.resolve() / 'mlflow.db'}")
+
+
+def runs(home: Path) -> dict[str, Run]:
+    return {run.data.tags["harness.fold_run"]: run for run in client_of(home).search_runs(["1"])}
+
+
+def files_of(home: Path) -> dict[Path, bytes]:
+    """Return the weights and counts of all folds, by their place under home."""
+    paths = [*home.glob("work/*/*/*/weights.safetensors"), *home.glob("work/*/*/*/out_of_fold.parquet")]
+    return {path.relative_to(home): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def done(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Leaderboard]:
+    home = tmp_path_factory.mktemp("done") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home.parent)
+        board, _ = driven(two_trials(tiny), Path("home"))
+    assert [row["state"] for row in board.trials] == ["complete", "complete"]
+    return home, board
+
+
+def test_lost_folds_of_finished_trials_are_trained_anew_to_the_same_bits_wherever_the_home_is_now(
+    done: tuple[Path, Leaderboard], tiny: Tiny, tmp_path: Path
+) -> None:
+    home = tmp_path / "moved"
+    shutil.copytree(done[0], home)
+    before = files_of(home)
+    (work,) = (home / "work").iterdir()
+    shutil.rmtree(work / "0" / "1")
+    (work / "1" / "0" / "weights.safetensors").write_bytes(b"x")
+    board, said = driven(two_trials(tiny), home)
+    assert board.trials == done[1].trials
+    assert files_of(home) == before
+    assert "trial 0 fold 1 is trained anew" in said
+    assert "trial 1 fold 0 is trained anew" in said
+    assert "is trained anew" not in driven(two_trials(tiny), home)[1]
+
+
+def test_without_a_complete_trial_the_study_failed_and_its_run_says_why(tiny: Tiny, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    study = two_trials(tiny, train__lr=1e9, train__epochs=1, search__trials=1)
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=r"none of 1 trials ran all its folds; .* failed: fold 0: "):
+            driven(study, home)
+        (top,) = [run for run in runs(home).values() if run.data.tags["harness.level"] == "study"]
+        assert top.info.status == "FAILED"
+        assert top.data.tags["harness.state"] == "failed"
+        assert "none of 1 trials ran all its folds" in top.data.tags["harness.reason"]
+        assert "No trial ran all its folds" in top.data.tags["mlflow.note.content"]
+
+
+def stopping_at_once(call: int) -> Callable[[], ShouldStop]:
+    """Stand for a second Ctrl-C, which raises KeyboardInterrupt at some moment of the search."""
+    calls: Iterator[int] = iter(range(call))
+
+    def should_stop() -> bool:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return False
+
+    return lambda: should_stop
+
+
+def test_stopped_at_once_no_run_is_left_open_and_the_same_study_goes_on(
+    done: tuple[Path, Leaderboard], tiny: Tiny, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(KeyboardInterrupt):
+        driven(two_trials(tiny), home, stopping_at_once(1))
+    assert {run.info.status for run in runs(home).values()} == {"KILLED", "FINISHED"}
+    states = {run.data.tags["harness.state"] for run in runs(home).values()}
+    assert states == {"interrupted", "committed"}
+    (kept,) = home.glob("work/*/ledger/baselines.parquet")
+    pd.DataFrame({"constant": [0.5, 0.5], "classical": [0.25, 0.75]}).to_parquet(kept)
+    board, _ = driven(two_trials(tiny), home)
+    assert [row | {"seconds": 0} for row in board.trials] == [row | {"seconds": 0} for row in done[1].trials]
+    assert board.baselines["classical"]["iou_folds"] == [0.25, 0.75]  # computed once a study
+    assert {run.info.status for run in runs(home).values()} == {"FINISHED"}
+    assert {run.data.tags["harness.reason"] for run in runs(home).values()} == {""}
+
+
+def test_what_mlflow_refuses_during_a_run_is_one_line_and_closes_the_study(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+
+    def watch() -> ShouldStop:
+        client = client_of(home)
+        (work,) = (home / "work").iterdir()
+        run = client.create_run("1", tags={"harness.fold_run": f"{work.name}/0"})
+        client.log_param(run.info.run_id, "seed", "another")
+        return lambda: False
+
+    with (
+        pytest.raises(TrackingError, match=r"MLflow: .*seed.*what is committed is kept") as caught,
+        in_one_line(),
+    ):
+        driven(two_trials(tiny), home, watch)
+    assert "\n" not in str(caught.value)
+    (top,) = [run for run in runs(home).values() if run.data.tags.get("harness.level") == "study"]
+    assert top.info.status == "FAILED"
+    assert "seed" in top.data.tags["harness.reason"]
+    assert not client_of(home).search_runs(["1"], "attributes.status = 'RUNNING'")

@@ -1,0 +1,110 @@
+"""What is built once before anything trains, and how a mistake in it is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import Study
+from harness.errors import ConfigError
+from harness.prepare import prepare
+from harness.variants import build_every_choice
+from tests.conftest import Tiny
+
+
+def changed(tiny: Tiny, **changes: Any) -> Study:
+    return Study.model_validate(tiny.study.model_dump() | changes)
+
+
+def search(**space: Any) -> dict[str, Any]:
+    return {"search": {"trials": 2, **space}}
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (
+            {"loss": {"choice": {"dice": {}, "focl": {}}}},
+            "search.loss: 'focl' is not known, did you mean 'focal'?",
+        ),
+        (
+            {"loss": {"choice": {"focal": {"gama": [1, 2]}}}},
+            "search.loss.focal.gama: 'focal' has no such setting",
+        ),
+        ({"loss": {"choice": {"focal": {"gamma": [-1, 2]}}}}, "search.loss.focal.gamma: -1"),
+        (
+            {"augment.recipe": {"choice": {"flips": {}, "flip": {}}}},
+            "search.augment.recipe: 'flip' is not known",
+        ),
+        ({"network": {"choice": {"unet": {}, "unet3": {}}}}, "search.network: 'unet3' is not known"),
+        ({"train.lr": [0, 1]}, "search.train.lr: 0.0: input should be greater than 0"),
+        ({"loss": {"choice": ["dice", "focl"]}}, "search.loss: 'focl' is not known"),
+        ({"train.precision": {"choice": ["fp32", "bf17", "bf16"]}}, "search.train.precision: 'bf17' is not"),
+        (
+            {"network": {"choice": {"unet": {"encoder": {"choice": ["resnet18", "resnet81", "resnet34"]}}}}},
+            "search.network.unet.encoder: 'resnet81' is not known, did you mean 'resnet18'?",
+        ),
+        (
+            {"network": {"choice": {"unet": {"weights": {"choice": ["nowhere.pth", "nope.pth"]}}}}},
+            "search.network.unet.weights: nowhere.pth is not there",
+        ),
+        (
+            {"train.crop": {"int": [32, 96]}},
+            "search.train.crop: 32 to 96 holds numbers that train.crop does not take, such as 33; "
+            "write {choice: [32, 64, 96]}",
+        ),
+        ({"train.crop": [33, 96]}, "search.train.crop: 33 is no multiple of 32; nearest: 32"),
+        ({"train.sampler": {"choice": {"sorted": {}}}}, "search.train.sampler: 'sorted' is not known"),
+    ],
+)
+def test_every_option_and_both_ends_of_every_range_are_built(
+    tiny: Tiny, space: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_every_choice(changed(tiny, **search(**space)))
+    assert said in str(caught.value)
+
+
+def test_a_baseline_outside_the_space_is_refused(tiny: Tiny) -> None:
+    space = {
+        "loss": {"choice": {"focal": {"gamma": [1, 2]}}},
+        "baselines": [{"loss": {"focal": {"gamma": 3}}}],
+    }
+    with pytest.raises(ConfigError, match=r"search\.baselines\[0\].*loss\.focal\.gamma: 3 lies outside"):
+        build_every_choice(changed(tiny, **search(**space)))
+
+
+def test_a_class_weight_is_held_to_the_coverage_of_the_training_folds(tiny: Tiny, tmp_path: Path) -> None:
+    study = changed(tiny, loss={"name": "weighted_bce", "settings": {"positive_weight": 2.5}})
+    build_every_choice(study)
+    with pytest.raises(ConfigError, match=r"positive_weight: 2\.5 is not .*training samples of fold 0"):
+        prepare(study, base=tmp_path, home=tmp_path, caches=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (
+            {"augment.strength": 0.5, "train.weight_decay": 0.5},
+            "search.baselines[0].train.weight_decay: 0.5, but train.weight_decay is not searched and the study has "
+            "0.01; add train.weight_decay to the space, or leave it out here",
+        ),
+        ({"loss": "dice"}, "search.baselines[0].loss: 'dice', but loss is not searched"),
+        ({"train.weight_decay": 0.01, "loss": {"dice_bce": {}}}, ""),
+    ],
+)
+def test_a_baseline_differs_from_the_study_in_what_is_searched_only(
+    tiny: Tiny, baseline: dict[str, Any], said: str
+) -> None:
+    study = changed(tiny, **search(**{"augment.strength": [0, 1], "baselines": [baseline]}))
+    if not said:
+        build_every_choice(study)
+        return
+    with pytest.raises(ConfigError) as caught:
+        build_every_choice(study)
+    assert str(caught.value).startswith(said)
+
+
+def test_names_in_a_list_are_choices_without_settings_and_may_be_baselines(tiny: Tiny) -> None:
+    space = {"loss": {"choice": ["weighted_bce", "dice"]}, "baselines": [{"loss": "dice"}]}
+    build_every_choice(changed(tiny, **search(**space)))
