@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pandas as pd
 
 from harness.config import Study
 from harness.data.audit.report import Report, audit
-from harness.data.augment import build_augmentation
+from harness.data.augment import AUGMENTATIONS, build_augmentation
 from harness.data.cache import Cache, build_cache
 from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.manifest import drop_rare_classes, read_manifest
+from harness.data.proof.prove import Proof, prove, refuse_untrue
 from harness.data.sampler import build_order
 from harness.data.split import Split, freeze, read_split
 from harness.errors import ConfigError
@@ -74,7 +76,10 @@ class Files:
 
 
 def build_every_choice(study: Study) -> None:
-    """Build the study's own settings, its baselines and both ends of its search space. Raises ConfigError."""
+    """Build the study's own settings, its baselines and both ends of its search space, and prove its augmentation.
+
+    Raises ConfigError.
+    """
     build_pruner(study.search.pruner)
     build_executor(study.execute, log=Path("worker.log")).close()
     build_network(study.network)
@@ -84,6 +89,18 @@ def build_every_choice(study: Study) -> None:
             _build(one, seen)
         except ConfigError as error:
             raise ConfigError(f"{where}{error}") from None
+    for proof in prove_recipes(study):
+        refuse_untrue(proof)
+
+
+def prove_recipes(study: Study) -> tuple[Proof, ...]:
+    """Return the proof of each augmentation recipe the study may train with, at the proof's own strengths.
+
+    A proof takes seconds and is kept for as long as the process lives.
+    """
+    recipes = [one.augment.recipe for _, one in _variants(study)]
+    distinct = dict.fromkeys((one.name, json.dumps(one.settings, sort_keys=True)) for one in recipes)
+    return tuple(_proof(AUGMENTATIONS[name], name, settings) for name, settings in distinct)
 
 
 def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
@@ -213,6 +230,11 @@ def _build(study: Study, seen: set[str]) -> None:
         if text not in seen:
             build()
             seen.add(text)
+
+
+@cache
+def _proof(function: Callable[..., list[Any]], name: str, settings: str) -> Proof:
+    return prove(partial(function, **json.loads(settings)), name)
 
 
 def _build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:

@@ -4,13 +4,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import albumentations as A
 import cv2
 import pandas as pd
 import pytest
 
 from harness.config import Study
+from harness.data.augment import AUGMENTATIONS
 from harness.errors import ConfigError
-from harness.prepare import build_every_choice, code_digest, facts, other_code, prepare, run_tags, write_files
+from harness.prepare import (
+    build_every_choice,
+    code_digest,
+    facts,
+    other_code,
+    prepare,
+    prove_recipes,
+    run_tags,
+    write_files,
+)
 from harness.search.ledger import Ledger
 from tests.conftest import Tiny
 
@@ -56,6 +67,30 @@ def test_a_baseline_outside_the_space_is_refused(tiny: Tiny) -> None:
     }
     with pytest.raises(ConfigError, match=r"search\.baselines\[0\].*loss\.focal\.gamma: 3 lies outside"):
         build_every_choice(changed(tiny, **search(**space)))
+
+
+def test_an_augmentation_that_harms_masks_is_refused_before_anything_is_read(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def erasing(factor: float, color: bool, *, p: float = 0.0) -> list[Any]:
+        """Erase squares and keep their labels, with a probability of its own."""
+        return [A.CoarseDropout(p=p)]
+
+    monkeypatch.setitem(AUGMENTATIONS, "erasing", erasing)
+    build_every_choice(changed(tiny, augment={"recipe": "erasing"}))
+    searched = search(**{"augment.recipe": {"choice": {"flips": {}, "erasing": {"p": [0.1, 0.2]}}}})
+    with pytest.raises(
+        ConfigError, match=r"^augment\.recipe 'erasing': CoarseDropout breaks 'erased' at strength 0"
+    ):
+        build_every_choice(changed(tiny, **searched))
+
+
+def test_each_recipe_a_study_may_use_is_proven_once(tiny: Tiny) -> None:
+    study = changed(tiny, **search(**{"augment.recipe": {"choice": {"flips": {}, "none": {}}}}))
+    proofs = prove_recipes(study)
+    assert {proof.recipe for proof in proofs} == {study.augment.recipe.name, "flips", "none"}
+    assert all(again is proof for again, proof in zip(prove_recipes(study), proofs, strict=True))
+    assert {proof.strengths for proof in proofs} == {(0.0, 0.5, 1.0)}
 
 
 def test_a_class_weight_is_held_to_the_coverage_of_the_training_folds(tiny: Tiny, tmp_path: Path) -> None:
