@@ -22,7 +22,9 @@ WINDOW = 3  # px around an object in which its center is looked for
 
 NO_PIXEL = 0.0  # whatever the rule counts is wrong wherever it occurs
 MOST_EXCESS = 40.0  # px of 16384; blurred holes of 2 px show what is around them
-MOST_APART = 0.75  # px; nearest neighbors round by up to half a pixel
+MOST_APART = (
+    0.9  # px; nearest neighbors round by up to half a pixel, filters lean a little; a whole one is wrong
+)
 MOST_LOST = (
     0.25  # of the objects; a third is lost by crops of 30 to 100 %, which empty a third of the pictures
 )
@@ -86,11 +88,12 @@ def outside(facts: Facts) -> Measured:
 
 
 def excess(facts: Facts) -> Measured:
-    """255 on pixels that the image shows: they depend on the photographed as much as others."""
-    depends = unlike(facts.draw.bright, facts.draw.ground)
-    usual = float(np.median(depends[depends > SAME])) if (depends > SAME).any() else math.inf
+    """255 on pixels that the image shows: level and texture there depend on the photographed as usual."""
+    level = unlike(facts.draw.bright, facts.draw.ground).astype(np.float32)
+    texture = cv2.blur(np.abs(cv2.Laplacian(level, cv2.CV_32F)), (3, 3))  # what is painted in has none
+    shown = (level > FULL * _usual(level)) & (texture > FULL / 2 * _usual(texture))
     allowed = near(facts.outside | facts.ignored, 2) | (facts.beyond > -1) | _rim(facts)
-    return _counted(without_specks((facts.draw.mask == IGNORE) & (depends > FULL * usual) & ~allowed))
+    return _counted(without_specks((facts.draw.mask == IGNORE) & shown & ~allowed))
 
 
 def copied(facts: Facts) -> Measured:
@@ -162,6 +165,12 @@ def noise(facts: Facts) -> Measured:
 
 def _counted(marks: Flags) -> Measured:
     return Measured(float(marks.sum()), marks)
+
+
+def _usual(figures: NDArray[Any]) -> float:
+    """Return the median of the figures (H, W) that do not vanish."""
+    present = figures[figures > SAME]
+    return float(np.median(present)) if len(present) else math.inf
 
 
 def _rim(facts: Facts) -> Flags:
