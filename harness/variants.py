@@ -3,12 +3,15 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from harness.config import Study
-from harness.data.augment import build_augmentation
+from harness.data.augment import AUGMENTATIONS, build_augmentation
+from harness.data.proof.prove import Proof, prove, refuse_untrue
 from harness.data.sampler import build_order
 from harness.data.split import Split
 from harness.errors import ConfigError
@@ -22,7 +25,7 @@ from harness.train.fold import coverage_of
 
 
 def build_every_choice(study: Study) -> None:
-    """Build the study's own settings, its baselines, and all ends and options of its search space.
+    """Build the study's own settings, its baselines, all ends and options of its search space; prove its augmentation.
 
     Raises ConfigError with the path as it stands in the study file.
     """
@@ -33,6 +36,23 @@ def build_every_choice(study: Study) -> None:
     for where, params in _variants(study):
         with _stands_at(where, study):
             _build(study.with_params(params), seen)
+    for proof in prove_recipes(study):
+        refuse_untrue(proof)
+
+
+def prove_recipes(study: Study) -> tuple[Proof, ...]:
+    """Return the proof of each augmentation recipe the study may train with, at the proof's own strengths.
+
+    A proof takes seconds and is kept for as long as the process lives.
+    """
+    recipes = [study.with_params(params).augment.recipe for _, params in _variants(study)]
+    distinct = dict.fromkeys((one.name, json.dumps(one.settings, sort_keys=True)) for one in recipes)
+    return tuple(_proof(AUGMENTATIONS[name], name, settings) for name, settings in distinct)
+
+
+@cache
+def _proof(function: Callable[..., list[Any]], name: str, settings: str) -> Proof:
+    return prove(partial(function, **json.loads(settings)), name)
 
 
 def build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:

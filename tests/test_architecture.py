@@ -12,7 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 ROWS = """
 errors choices complaint paths ranges config studyfile
 data.pictures data.demo data.index data.manifest data.audit data.balance data.split data.folds data.cache data.crops \
-data.augment data.sampler data.loader
+data.augment data.sampler data.loader \
+data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
+data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
 train.outbox train.checkpoint train.fold train.foldrun
 evaluate.scores

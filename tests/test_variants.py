@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import albumentations as A
 import pytest
 
 from harness.config import Study
+from harness.data.augment import AUGMENTATIONS
 from harness.errors import ConfigError
 from harness.prepare import prepare
-from harness.variants import build_every_choice
+from harness.variants import build_every_choice, prove_recipes
 from tests.conftest import Tiny
 
 
@@ -108,3 +110,27 @@ def test_a_baseline_differs_from_the_study_in_what_is_searched_only(
 def test_names_in_a_list_are_choices_without_settings_and_may_be_baselines(tiny: Tiny) -> None:
     space = {"loss": {"choice": ["weighted_bce", "dice"]}, "baselines": [{"loss": "dice"}]}
     build_every_choice(changed(tiny, **search(**space)))
+
+
+def test_an_augmentation_that_harms_masks_is_refused_before_anything_is_read(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def erasing(factor: float, color: bool, *, p: float = 0.0) -> list[Any]:
+        """Erase squares and keep their labels, with a probability of its own."""
+        return [A.CoarseDropout(p=p)]
+
+    monkeypatch.setitem(AUGMENTATIONS, "erasing", erasing)
+    build_every_choice(changed(tiny, augment={"recipe": "erasing"}))
+    searched = search(**{"augment.recipe": {"choice": {"flips": {}, "erasing": {"p": [0.1, 0.2]}}}})
+    with pytest.raises(
+        ConfigError, match=r"^augment\.recipe 'erasing': CoarseDropout breaks 'erased' at strength 0"
+    ):
+        build_every_choice(changed(tiny, **searched))
+
+
+def test_each_recipe_a_study_may_use_is_proven_once(tiny: Tiny) -> None:
+    study = changed(tiny, **search(**{"augment.recipe": {"choice": {"flips": {}, "none": {}}}}))
+    proofs = prove_recipes(study)
+    assert {proof.recipe for proof in proofs} == {study.augment.recipe.name, "flips", "none"}
+    assert all(again is proof for again, proof in zip(prove_recipes(study), proofs, strict=True))
+    assert {proof.strengths for proof in proofs} == {(0.0, 0.5, 1.0)}

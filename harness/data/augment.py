@@ -98,7 +98,8 @@ def reference(factor: float, color: bool, *, dropout: float = 0.0, erased: int =
     """The reference's recipe: flips, quarter turns, small shifts, light.
 
     `dropout` is the probability of erasing small squares (at strength 0.5; off by default: under 5 % coverage it
-    erases targets), `erased` what the mask says there: 255 = ignored, or 0.
+    erases targets), `erased` what the mask says there: 255 = ignored, or 0. Squares are erased before the picture
+    is shifted: what comes in from outside stays 255.
     """
     if erased not in (0, IGNORE):
         raise ConfigError(
@@ -114,8 +115,12 @@ def reference(factor: float, color: bool, *, dropout: float = 0.0, erased: int =
         fill_mask=erased,
         p=min(1.0, dropout * factor),
     )
-    recipe = flips(factor, color) + shifts(factor, color) + light(factor, color)
-    return [*recipe, holes] if dropout else recipe
+    return [
+        *flips(factor, color),
+        *([holes] if dropout else []),
+        *shifts(factor, color),
+        *light(factor, color),
+    ]
 
 
 def none(factor: float, color: bool) -> list[Any]:
