@@ -11,10 +11,15 @@ import pandas as pd
 
 from harness.data.audit.counterfactual import crop_level_leak, leaked_shares
 from harness.data.audit.duplicates import near_copies, same_bytes, same_mask, same_pixels, two_masks
+from harness.data.audit.emptiness import empty_share
+from harness.data.audit.filling import odd_filling
 from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
 from harness.data.audit.groups import group_ids, group_overlap, one_fold_each
+from harness.data.audit.labels import similar_labels
+from harness.data.audit.light import blurred, unusable_light
 from harness.data.audit.page import page
 from harness.data.audit.positives import positives_per_fold
+from harness.data.audit.resizing import vanishing_objects
 from harness.data.audit.sides import Assignment, summary
 from harness.errors import DataError, LeakageError
 
@@ -104,4 +109,10 @@ CHECKS: dict[str, Callable[[pd.DataFrame, Assignment], Finding]] = {
     "D7": same_mask,
     "D11": two_masks,
     "S1": positives_per_fold,
+    "M1": vanishing_objects,
+    "M2": empty_share,
+    "M3": unusable_light,
+    "M4": blurred,
+    "M5": odd_filling,
+    "M6": similar_labels,
 }
