@@ -3,9 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from rich.console import Console
 
-from harness.config import Study
+from harness.data.audit import HELD_OUT
+from harness.data.cache import Cache
 from harness.errors import HarnessError, Interrupted
 from harness.execute.executors import build_executor
 from harness.model.classical import baseline_scores
@@ -31,13 +34,13 @@ def drive(
     """
     study = prepared.study
     files = write_files(prepared, home=home, caches=caches)
-    baselines = baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
+    baselines = _baselines(prepared, files.cache)
     slots = Slots(study, prepared.identity, optuna_url(home))
     ledger = Ledger(files.work / "ledger", slots.results())
     ledger.open_study(facts(prepared), baselines)
     recorder = _open_recorder(prepared, files, home)
     try:
-        _search(study, files, slots, [recorder, ledger], (console, should_stop))
+        _search(prepared, files, slots, [recorder, ledger], (console, should_stop))
     except HarnessError as error:
         state: State = "interrupted" if isinstance(error, Interrupted) else "failed"
         recorder.close_study(state, as_markdown(read_leaderboard(ledger.folder)), {})
@@ -72,14 +75,25 @@ def _open_recorder(prepared: Prepared, files: Files, home: Path) -> MlflowRecord
     return recorder
 
 
+def _baselines(prepared: Prepared, cache: Cache) -> pd.DataFrame:
+    """Return the baselines' IoU by fold, of all repeats in turn."""
+    split, tables = prepared.split, []
+    each = split.count // len(split.assignments)
+    for repeat in range(len(split.assignments)):
+        fold = split.of(prepared.samples, repeat)
+        own = np.where(fold == HELD_OUT, HELD_OUT, fold - repeat * each)
+        tables.append(baseline_scores(cache, prepared.samples, own))
+    return pd.concat(tables, ignore_index=True)
+
+
 def _search(
-    study: Study,
+    prepared: Prepared,
     files: Files,
     slots: Slots,
     recorders: Sequence[Recorder],
     view: tuple[Console, Callable[[], bool]],
 ) -> None:
-    console, should_stop = view
+    (console, should_stop), study, folds = view, prepared.study, prepared.split.count
     executor = build_executor(study.execute, log=files.work / "workers.log")
 
     def make_job(plan: TrialPlan, fold: int) -> FoldJob:
@@ -91,15 +105,16 @@ def _search(
             split=str(files.split),
             cache=str(files.cache.folder),
             folder=str(files.work / str(plan.number) / str(fold)),
+            repeat=prepared.split.repeat_of(fold),
         )
 
-    progress = Progress(console, study.search.trials, study.folds.count, len(slots.results()))
+    progress = Progress(console, study.search.trials, folds, len(slots.results()))
     try:
         with progress:
             Search(
                 slots,
                 make_job,
-                folds=study.folds.count,
+                folds=folds,
                 trials=study.search.trials,
                 window=study.search.window,
                 executor=executor,

@@ -89,7 +89,14 @@ class RowSplit:
     positive_floor: int = 1
     notes: tuple[str, ...] = ()
 
-    def of(self, samples):
+    @property
+    def assignments(self):
+        return (self.folds,)
+
+    def repeat_of(self, fold):
+        return 0
+
+    def of(self, samples, repeat=0):
         return np.array(self.rows)
 
     def train(self, samples, fold):
