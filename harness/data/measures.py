@@ -199,4 +199,6 @@ def _signature(part: Pixels) -> str:
     if area > PLAIN * 4 * math.pi * math.sqrt(max(0.0, xx * yy - xy * xy)):
         return ""
     cells = cv2.resize(part * 255, (SIGNATURE, SIGNATURE), interpolation=cv2.INTER_AREA)
-    return (np.asarray(cells, dtype=np.uint8) >> 4).astype(np.uint8).tobytes().hex()[1::2]
+    # rounded up, so that a thin line leaves a trace in each cell it crosses
+    digits = (np.asarray(cells, dtype=np.uint16) + 16) // 17
+    return digits.astype(np.uint8).tobytes().hex()[1::2]

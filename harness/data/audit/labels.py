@@ -57,7 +57,7 @@ def _alike(samples: pd.DataFrame, shaped: NDArray[np.intp]) -> Iterator[Pair]:
         others = others[(np.abs(box[others] - box[row]) <= NEAR).all(axis=1)]
         others = others[(group[others] != group[row]) & (mask[others] != mask[row])]
         both, either = np.minimum(cells[others], cells[row]), np.maximum(cells[others], cells[row])
-        alike = both.sum(axis=1) / either.sum(axis=1)
+        alike = both.sum(axis=1) / either.sum(axis=1).clip(min=1)
         for other in np.flatnonzero(alike >= ALIKE):
             yield int(shaped[row]), int(shaped[others[other]]), float(alike[other])
 
