@@ -16,6 +16,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Pixel = Annotated[int, Field(ge=0)]  # a value as stored in a file
+FIXED = frozenset(
+    {"name", "description", "profile", "execute", "search", "folds", "data", "seed"}
+)  # over all trials
 
 
 class Settings(BaseModel):
@@ -79,9 +82,7 @@ class Data(Settings):
     dataset: Choice
     masks: MaskValues = MaskValues()
     white: Count | None = None  # stored value shown as white; default 255, or 65535 for 16 bits
-    size: Annotated[int, Field(ge=32)] | None = (
-        None  # longest side in px after resizing; None keeps each size
-    )
+    size: Annotated[int, Field(ge=32)] | None = None  # longest side, px after resizing; None keeps it
     groups: Literal["trust"] = "trust"
     rare_classes: Literal["report", "drop"] = "report"
     rare_below: Count = 30  # source images
@@ -90,11 +91,24 @@ class Data(Settings):
 class Folds(Settings):
     """How groups are split."""
 
-    count: Annotated[int, Field(ge=2)] = 5
+    scheme: Literal["groups", "repeated", "leave_one_group_out"] = "groups"
+    count: Annotated[int, Field(ge=2)] = (
+        5  # of each repeat; leave_one_group_out has one for each positive group
+    )
+    repeats: Annotated[int, Field(ge=1, le=20)] = 1  # different assignments of the same groups
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     held_out_positive: Count = 8  # fewest positive groups worth holding out
     held_out_from: Count = 40  # positive groups needed to hold any out
     positive_floor: Count = 1  # fewest positive groups in a fold
+
+    @model_validator(mode="after")
+    def _repeats_fit_the_scheme(self) -> Self:
+        if (self.scheme == "repeated") != (self.repeats > 1):
+            raise ValueError(
+                f"scheme {self.scheme} and repeats {self.repeats} do not fit: write scheme: repeated with repeats of 2 "
+                "or more, or leave repeats out"
+            )
+        return self
 
 
 class Augment(Settings):
@@ -236,16 +250,7 @@ def field_of(path: str, *, where: str) -> Any:
             known = known_paths()
             raise ConfigError(f"{where}: no such setting{nearest(path, known)}")
         model = setting_type(fields[part].annotation)
-        if depth == 0 and part in (
-            "name",
-            "description",
-            "profile",
-            "execute",
-            "search",
-            "folds",
-            "data",
-            "seed",
-        ):
+        if depth == 0 and part in FIXED:
             raise ConfigError(f"{where}: {part!r} cannot be searched; it decides what trials are compared on")
     if is_group(model):
         inner = ", ".join(f"{path}.{name}" for name in model.model_fields)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from harness.data.audit import HELD_OUT
 from harness.errors import Interrupted
 from harness.execute.executors import build_executor
 from harness.execute.task import Executor
@@ -62,13 +64,13 @@ def drive(
     baselines = _baselines(prepared, files)
     slots = Slots(prepared.study, prepared.identity, optuna_url(home), files.work)
     ledger = Ledger(files.work / "ledger", slots.results())
-    should_stop = watch()
+    make_job, should_stop = _job_maker(prepared, files), watch()
     try:
         with closing(build_executor(prepared.study.execute, log=files.work / "workers.log")) as executor:
-            _mend(ledger, files, executor, (console, should_stop))
+            _mend(ledger, make_job, executor, (console, should_stop))
             ledger.open_study(facts(prepared), baselines)
             recorder.open_study(_artifacts(files))
-            _search(slots, files, executor, (recorder, ledger), (console, should_stop))
+            _search(prepared, slots, make_job, (recorder, ledger), executor, (console, should_stop))
     except BaseException as error:
         with contextlib.suppress(Exception):  # what ended the run is what has to be told
             note = as_markdown(read_leaderboard(ledger.folder))
@@ -81,11 +83,17 @@ def drive(
 
 
 def _baselines(prepared: Prepared, files: Files) -> pd.DataFrame:
-    """Return the IoU by fold of what needs no learning; computed once a study."""
+    """Return the IoU by fold, of all repeats in turn, of what needs no learning; computed once a study."""
     kept = kept_baselines(files.work / "ledger")
     if kept is not None:
         return kept
-    return baseline_scores(files.cache, prepared.samples, prepared.split.of(prepared.samples))
+    split, tables = prepared.split, []
+    each = split.count // len(split.assignments)
+    for repeat in range(len(split.assignments)):
+        fold = split.of(prepared.samples, repeat)
+        own = np.where(fold == HELD_OUT, HELD_OUT, fold - repeat * each)
+        tables.append(baseline_scores(files.cache, prepared.samples, own))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _artifacts(files: Files) -> dict[str, Path]:
@@ -103,16 +111,16 @@ def _ending(error: BaseException) -> tuple[State, str]:
     return state, " ".join(str(error).split()) or type(error).__name__
 
 
-def _mend(ledger: Ledger, files: Files, executor: Executor, view: tuple[Console, ShouldStop]) -> None:
+def _mend(ledger: Ledger, make_job: JobMaker, executor: Executor, view: tuple[Console, ShouldStop]) -> None:
     """Train anew what was lost of finished trials; the ledger and the promotion read it."""
     console, should_stop = view
     folds = unusable_folds(ledger.results)
     for (trial, fold), reason in folds.items():
         console.print(f"trial {trial} fold {fold} is trained anew: {reason}", highlight=False, soft_wrap=True)
-    train_anew(ledger.results, folds, _job_maker(files), executor, should_stop)
+    train_anew(ledger.results, folds, make_job, executor, should_stop)
 
 
-def _job_maker(files: Files) -> JobMaker:
+def _job_maker(prepared: Prepared, files: Files) -> JobMaker:
     def make_job(plan: TrialPlan, fold: int) -> FoldJob:
         return FoldJob(
             trial=plan.number,
@@ -122,27 +130,28 @@ def _job_maker(files: Files) -> JobMaker:
             split=str(files.split),
             cache=str(files.cache.folder),
             folder=str(fold_folder(files.work, plan.number, fold)),
+            repeat=prepared.split.repeat_of(fold),
         )
 
     return make_job
 
 
 def _search(
+    prepared: Prepared,
     slots: Slots,
-    files: Files,
-    executor: Executor,
+    make_job: JobMaker,
     records: tuple[MlflowRecorder, Ledger],
+    executor: Executor,
     view: tuple[Console, ShouldStop],
 ) -> None:
-    console, should_stop = view
-    study = slots.study
-    with Progress(console, study.search.trials, study.folds.count, len(slots.results())) as progress:
+    (console, should_stop), search, folds = view, prepared.study.search, prepared.split.count
+    with Progress(console, search.trials, folds, len(slots.results())) as progress:
         Search(
             slots,
-            _job_maker(files),
-            folds=study.folds.count,
-            trials=study.search.trials,
-            window=study.search.window,
+            make_job,
+            folds=folds,
+            trials=search.trials,
+            window=search.window,
             executor=executor,
             recorder=Together([*records, progress]),
         ).run(should_stop)

@@ -113,6 +113,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
         "samples": len(samples),
         "groups": int(samples["group"].nunique()),
         "positive_groups": int(positive),
+        "folds": prepared.split.count,
         "rare_classes": prepared.rare,
         "data": prepared.manifest,
         "split": prepared.split.id,

@@ -48,7 +48,8 @@ def promote_best(
     client = store.client()
     trial = int(best["trial"])
     study = Study.model_validate(facts["settings"]).with_params(best["params"])
-    folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(study.folds.count)]
+    count = int(facts.get("folds", study.folds.count))  # results of older versions do not say
+    folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(count)]
     run = find_trial_run(client, facts["name"], facts["key"], trial)
     source = log_model(client, run, settings=model_settings(study), weights=[fold.weights for fold in folds])
     before = champion(client, facts["name"])

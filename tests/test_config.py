@@ -164,3 +164,12 @@ def test_a_mask_value_is_never_negative() -> None:
 def test_mask_values_must_differ() -> None:
     with pytest.raises(ValidationError, match="different values"):
         study(data={"dataset": "demo", "masks": {"background": 0, "target": 255, "ignore": 255}})
+
+
+@pytest.mark.parametrize(
+    "folds", [{"scheme": "repeated"}, {"repeats": 2}, {"scheme": "leave_one_group_out", "repeats": 3}]
+)
+def test_repeats_belong_to_repeated_folds(folds: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="do not fit: write scheme: repeated with repeats of 2"):
+        study(folds=folds)
+    assert study(folds={"scheme": "repeated", "repeats": 2}).folds.count == 5

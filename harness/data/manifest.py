@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from harness.config import Data
 from harness.data.index import Index
+from harness.data.measures import Measures, Numbers, count_sizes, measure, objects_of
 from harness.data.pictures import PIXEL_LIMIT, image_pixels, mask_pixels, read_file, to_8_bits
 from harness.errors import DataError
 
@@ -42,6 +42,7 @@ class Content:
     height: int
     width: int
     channels: int
+    file_bytes: int
     file_sha256: str
     pixels_sha256: str  # at stored depth; gray saved as RGB counts as gray
     mask_sha256: str  # of the mask in 0, 1, 255
@@ -50,8 +51,18 @@ class Content:
     objects: int  # 8-connected parts of the target
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What was learned from one sample's two files."""
+
+    content: Content
+    measures: Measures
+    areas: Numbers  # px of each object
+    brightest: int | None  # of a 16-bit picture
+
+
 def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
-    """Return the samples with the columns of `Content`, every file decoded and checked.
+    """Return the samples with the columns of `Content`, `Measures` and SIZES, every file decoded and checked.
 
     Raises DataError for crop boxes too far apart, files that cannot be read, masks that do not fit, undeclared mask
     values, 16-bit pictures that need `data.white`, and data without any target pixel. The first bad row in table
@@ -66,9 +77,10 @@ def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
         others = f" (and {len(errors) - 1} more cannot be used)" if len(errors) > 1 else ""
         raise DataError(f"{errors[0]}{others}") from errors[0]
     read = [result for result in results if not isinstance(result, DataError)]
-    _refuse_dark_16_bit([brightest for _, brightest in read if brightest is not None], data)
-    contents = pd.DataFrame([asdict(content) for content, _ in read], index=index.samples.index)
-    samples = pd.concat([index.samples, contents], axis=1)
+    _refuse_dark_16_bit([one.brightest for one in read if one.brightest is not None], data)
+    contents = pd.DataFrame([asdict(one.content) | asdict(one.measures) for one in read])
+    found = pd.concat([contents, count_sizes([one.areas for one in read])], axis=1)
+    samples = pd.concat([index.samples, found.set_axis(index.samples.index)], axis=1)
     _refuse_without_target(samples, data)
     return Manifest(samples, _digest(samples))
 
@@ -97,35 +109,37 @@ def drop_rare_classes(
     return kept, rare
 
 
-def _read(row: dict[str, Any], *, root: Path, data: Data) -> tuple[Content, int | None] | DataError:
-    """Return the content and the largest value of a 16-bit picture, or the error, for the caller to count."""
+def _read(row: dict[str, Any], *, root: Path, data: Data) -> _Read | DataError:
+    """Return what the files hold, or the error, for the caller to count."""
     try:
         return _content(row, root, data)
     except DataError as error:
         return error
 
 
-def _content(row: dict[str, Any], root: Path, data: Data) -> tuple[Content, int | None]:
+def _content(row: dict[str, Any], root: Path, data: Data) -> _Read:
     path = root / row["sample"]
     file = read_file(path)
     pixels = image_pixels(file, path)
-    to_8_bits(pixels, path, white=data.white)  # raises where white is beyond the file's depth
+    image = to_8_bits(pixels, path, white=data.white)
     mask = _mask_of(row, root, data, pixels.shape[:2])
     _refuse_other_shape(path, row, pixels.shape[:2], mask.shape)
     _refuse_other_ratio(path, row, pixels.shape[:2])
-    target = (mask == 1).astype(np.uint8)
+    objects = objects_of(mask)
     content = Content(
         height=pixels.shape[0],
         width=pixels.shape[1],
         channels=1 if pixels.ndim == 2 else pixels.shape[2],
+        file_bytes=len(file),
         file_sha256=hashlib.sha256(file).hexdigest(),
         pixels_sha256=_array_sha256(_gray_if_equal(pixels)),
         mask_sha256=_array_sha256(mask),
-        positive=int(target.sum()),
+        positive=len(objects.rows),
         valid=int((mask != 255).sum()),
-        objects=cv2.connectedComponents(target, connectivity=8)[0] - 1,
+        objects=len(objects.areas),
     )
-    return content, int(pixels.max()) if pixels.dtype == np.uint16 else None
+    brightest = int(pixels.max()) if pixels.dtype == np.uint16 else None
+    return _Read(content, measure(image, mask, objects, data.size), objects.areas, brightest)
 
 
 def _mask_of(row: dict[str, Any], root: Path, data: Data, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -17,65 +17,75 @@ from harness.data.audit.finding import AUDIT_VERSION
 from harness.data.audit.sides import HELD_OUT, Positions, fold_of
 from harness.errors import DataError
 
-SCHEMA = 1  # of the frozen file
+SCHEMA = 2  # of the frozen file: 2 may hold several repeats, whose folds follow one another
+READ = (1, SCHEMA)
 
 
 @dataclass(frozen=True)
 class Split:
     """Frozen folds of a manifest. Rows are named by position.
 
-    `folds` maps a group to its fold, or to HELD_OUT. `id` is the hash of manifest, settings, audit version and
-    folds; notes and parent tell the way there and are not in it.
+    Each of `assignments`, one a repeat, maps every group to its fold, or to HELD_OUT, which all share; fold numbers
+    go on from one repeat to the next. `id` is the hash of manifest, settings, audit version and folds; notes and
+    parent tell the way there and are not in it.
     """
 
     id: str
     manifest: str
-    folds: Mapping[str, int]
+    assignments: tuple[Mapping[str, int], ...]
     settings: Folds
     notes: tuple[str, ...] = ()
     parent: str | None = None
     audit_version: str = AUDIT_VERSION
 
     @property
+    def folds(self) -> Mapping[str, int]:
+        """Return group -> fold of the first repeat, mostly the only one."""
+        return self.assignments[0]
+
+    @property
     def count(self) -> int:
-        """Return the number of folds."""
-        return self.settings.count
+        """Return the number of folds, of all repeats together."""
+        if self.settings.scheme == "leave_one_group_out":
+            return 1 + max(self.folds.values())
+        return self.settings.count * len(self.assignments)
 
     @property
     def positive_floor(self) -> int:
         """Return the fewest positive groups a fold may have."""
         return self.settings.positive_floor
 
-    def of(self, samples: pd.DataFrame) -> Positions:
-        """Return the fold of each row (N,), by position. Raises DataError for an unknown group."""
-        return fold_of(samples["group"], self.folds)
+    def repeat_of(self, fold: int) -> int:
+        """Return the repeat that a fold belongs to. Raises DataError for a fold that does not exist."""
+        if fold not in range(self.count):
+            raise DataError(f"split {self.id}: no fold {fold}; it has folds 0 to {self.count - 1}")
+        return fold // (self.count // len(self.assignments))
+
+    def of(self, samples: pd.DataFrame, repeat: int = 0) -> Positions:
+        """Return the fold of each row (N,) in a repeat, by position. Raises DataError for an unknown group."""
+        return fold_of(samples["group"], self.assignments[repeat])
 
     def train(self, samples: pd.DataFrame, fold: int) -> Positions:
-        """Return the positions of the rows that train when `fold` is validated."""
-        of_row = self.of(samples)
-        return np.flatnonzero((of_row != self._checked(fold)) & (of_row != HELD_OUT))
+        """Return the positions of the rows that train when `fold` is validated: the other folds of its repeat."""
+        of_row = self.of(samples, self.repeat_of(fold))
+        return np.flatnonzero((of_row != fold) & (of_row != HELD_OUT))
 
     def validation(self, samples: pd.DataFrame, fold: int) -> Positions:
         """Return the positions of the rows of `fold`."""
-        return np.flatnonzero(self.of(samples) == self._checked(fold))
+        return np.flatnonzero(self.of(samples, self.repeat_of(fold)) == fold)
 
     def held_out(self, samples: pd.DataFrame) -> Positions:
         """Return the positions of the rows that no fold holds."""
         return np.flatnonzero(self.of(samples) == HELD_OUT)
 
-    def _checked(self, fold: int) -> int:
-        if fold not in range(self.count):
-            raise DataError(f"split {self.id}: no fold {fold}; it has folds 0 to {self.count - 1}")
-        return fold
-
 
 def new_split(
-    manifest: str, settings: Folds, folds: Mapping[str, int], *, notes: list[str], parent: str | None
+    manifest: str, settings: Folds, *assignments: Mapping[str, int], notes: list[str], parent: str | None
 ) -> Split:
-    """Return the split of these folds with its id, made under the present audit version."""
-    folds = dict(sorted(folds.items()))
-    draft = Split("", manifest, folds, settings, tuple(notes), parent)
-    return Split(_identity(_document(draft)), manifest, folds, settings, tuple(notes), parent)
+    """Return the split of these folds, one assignment a repeat, with its id, made under the present audit version."""
+    repeats = tuple(dict(sorted(folds.items())) for folds in assignments)
+    draft = Split("", manifest, repeats, settings, tuple(notes), parent)
+    return Split(_identity(_document(draft)), manifest, repeats, settings, tuple(notes), parent)
 
 
 def freeze(split: Split, folder: Path) -> Path:
@@ -98,9 +108,9 @@ def read_split(path: Path) -> Split:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         claimed, actual = document["id"], _identity(document)
-        if document["schema"] != SCHEMA:
+        if document["schema"] not in READ:
             raise DataError(
-                f"{path}: schema {document['schema']}, this version reads {SCHEMA}; update harness"
+                f"{path}: schema {document['schema']}, this version reads {READ[0]} to {READ[-1]}; update harness"
             )
         if not claimed == actual == path.stem:
             raise DataError(
@@ -117,10 +127,10 @@ def read_split(path: Path) -> Split:
 
 
 def _document(split: Split) -> dict[str, Any]:
-    members: dict[int, list[str]] = {fold: [] for fold in (*range(split.count), HELD_OUT)}
-    for group, fold in split.folds.items():
+    members: dict[int, list[str]] = {fold: [] for fold in range(split.count)}
+    for group, fold in (pair for folds in split.assignments for pair in folds.items() if pair[1] != HELD_OUT):
         members[fold].append(group)
-    held_out = members.pop(HELD_OUT)
+    held_out = [group for group, fold in split.folds.items() if fold == HELD_OUT]
     return {
         "schema": SCHEMA,
         "id": split.id,
@@ -135,13 +145,17 @@ def _document(split: Split) -> dict[str, Any]:
 
 
 def _from_document(document: dict[str, Any]) -> Split:
-    folds = {group: number for number, groups in enumerate(document["folds"]) for group in groups}
-    folds |= {group: HELD_OUT for group in document["held_out"]}
+    settings = Folds.model_validate(document["settings"])
+    held_out = dict.fromkeys(document["held_out"], HELD_OUT)
+    each = len(document["folds"]) // settings.repeats
+    repeats: list[dict[str, int]] = [dict(held_out) for _ in range(settings.repeats)]
+    for number, groups in enumerate(document["folds"]):
+        repeats[number // each] |= dict.fromkeys(groups, number)
     return Split(
         document["id"],
         document["manifest"],
-        dict(sorted(folds.items())),
-        Folds.model_validate(document["settings"]),
+        tuple(dict(sorted(folds.items())) for folds in repeats),
+        settings,
         tuple(document["notes"]),
         document["parent"],
         document["audit_version"],

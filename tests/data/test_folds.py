@@ -31,7 +31,10 @@ def drawn(rng, images, classes):
             "group": [f"source {number:05d}" for number in source],
             "class_id": [f"class {number % classes}" for number in source],
             "positive": here * (1 + rng.lognormal(4, 1.2, len(source)).astype(int)),
-            "objects": here * rng.integers(1, 4, len(source)),
+            "objects": (objects := here * rng.integers(1, 4, len(source))),
+            "small": (small := rng.binomial(objects, 0.4)),
+            "medium": (medium := rng.binomial(objects - small, 0.5)),
+            "large": objects - small - medium,
             "valid": 64 * 64,
             "fold": pd.array([pd.NA] * len(source), dtype="Int64"),
         }
@@ -43,7 +46,8 @@ def tiny(positive_groups, negative_groups, *, images=2):
     frame = pd.DataFrame({"group": np.repeat(names, images), "class_id": "one", "valid": 100})
     frame["sample"] = [f"{i}.png" for i in range(len(frame))]
     frame["positive"] = frame["group"].str.startswith("p") * 9
-    frame["objects"] = frame["positive"] // 9
+    frame["objects"] = frame["small"] = frame["positive"] // 9
+    frame[["medium", "large"]] = 0
     return frame
 
 
@@ -69,6 +73,15 @@ def of_splitter(splitter, samples):
     return fold
 
 
+def refuse_a_move(samples, split):
+    """Hold the split of shuffled rows, and a child with an image more and a new group, to the split."""
+    assert split_of(samples.sample(frac=1, random_state=0), held_out=0) == split
+    image = samples.tail(1).assign(sample="more.png", positive=500, objects=1, small=1)
+    new = image.assign(sample="new.png", group="a new one")
+    child = split_of(pd.concat([new, image, samples]), manifest="n", parent=split, held_out=0)
+    assert {group: child.folds[group] for group in split.folds} == split.folds
+
+
 @pytest.mark.filterwarnings("ignore:The least populated class", "ignore:Number of distinct groups")
 def test_no_feasible_small_set_gets_an_empty_or_positive_less_fold_where_the_usual_splitters_fail():
     splitters = {"GroupKFold": GroupKFold(5), "StratifiedGroupKFold": StratifiedGroupKFold(5)}
@@ -79,10 +92,11 @@ def test_no_feasible_small_set_gets_an_empty_or_positive_less_fold_where_the_usu
                 split_of(samples)
             refused += 1
             continue
-        fold = split_of(samples, held_out=0).of(samples)
-        ours = positive_groups(samples, fold)
+        split = split_of(samples, held_out=0)
+        ours = positive_groups(samples, split.of(samples))
         assert min(ours) > 0, "no fold without a positive group, so none empty"
         assert max(ours) - min(ours) <= 1
+        refuse_a_move(samples, split)
         for name, splitter in splitters.items():
             lacking[name] += min(positive_groups(samples, of_splitter(splitter, samples))) == 0
     feasible = 300 - refused
@@ -91,12 +105,38 @@ def test_no_feasible_small_set_gets_an_empty_or_positive_less_fold_where_the_usu
     assert lacking["StratifiedGroupKFold"] > 0.05 * feasible
 
 
+@pytest.mark.parametrize("floor", [1, 2, 3])
+def test_any_floor_that_can_be_kept_is_kept_in_small_sets(floor):
+    for samples in map(small_set, range(300, 360)):
+        positive = samples.loc[samples["positive"] > 0, "group"].nunique()
+        if positive < 3 * floor:
+            continue
+        rows = summary(samples, split_of(samples, count=3, held_out=0, positive_floor=floor))
+        assert rows["positive_groups"].min() >= floor
+        assert rows["groups"].min() >= floor
+
+
+def test_objects_of_each_size_are_spread_over_the_folds():
+    samples = table(150, seed=3)
+    fold = split_of(samples, held_out=0).of(samples)
+    for kind in ("small", "medium", "large"):
+        assert spread(np.bincount(fold, samples[kind])) < 0.25, kind
+
+
+def test_large_objects_do_not_gather_in_one_fold():
+    samples = tiny(20, 10)
+    big = samples["group"].isin([f"p{n}" for n in range(5)]) & (samples["positive"] > 0)
+    samples["large"], samples["small"] = big * samples["objects"], ~big * samples["objects"]
+    fold = split_of(samples, held_out=0).of(samples)
+    assert np.bincount(fold, samples["large"]).tolist() == [2] * 5
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_folds_are_even_in_positive_groups_then_in_area_objects_and_samples(seed):
     samples = table(100, seed=seed)
     rows = summary(samples, split_of(samples, held_out=0))
     assert rows["positive_groups"].max() - rows["positive_groups"].min() <= 1
-    assert spread(rows["positive_px"]) < 0.05
+    assert spread(rows["positive_px"]) < 0.08
     assert spread(rows["objects"]) < 0.15
     assert spread(rows["samples"]) < 0.1
     assert spread(rows["groups"]) < 0.2
@@ -368,7 +408,7 @@ def test_held_out_groups_of_a_parent_stay_held_out_when_the_setting_goes():
 def test_another_fold_count_than_the_parents_is_an_error():
     samples = tiny(12, 12)
     parent = split_of(samples)
-    with pytest.raises(DataError, match=f"4, and the parent split {parent.id} has 5 folds"):
+    with pytest.raises(DataError, match=f"4, and the parent split {parent.id} has count 5"):
         split_of(samples, count=4, parent=parent)
 
 
@@ -380,3 +420,134 @@ def test_given_folds_hold_whatever_the_parent_has():
     assert split.folds["p1"] == 3
     assert split.parent is None
     assert split.id != parent.id
+
+
+# Leave one group out
+
+
+def test_each_positive_group_is_a_fold_of_its_own_and_the_others_are_spread():
+    samples = tiny(7, 15)
+    split = split_of(samples, scheme="leave_one_group_out")
+    rows = summary(samples, split)
+    assert split.count == 7
+    assert rows["positive_groups"].tolist() == [1] * 7
+    assert rows["groups"].min() >= 3
+    assert rows["groups"].sum() == 22
+    assert "7 folds, one for each positive group that is not held out" in split.notes[1]
+
+
+def test_held_out_groups_get_no_fold_when_one_group_is_left_out():
+    samples = tiny(30, 10)
+    split = split_of(samples, scheme="leave_one_group_out", held_out_from=20)
+    assert split.count == 22
+    assert sorted(set(split.folds.values())) == [HELD_OUT, *range(22)]
+
+
+def test_new_positive_groups_get_new_folds_and_nobody_moves():
+    samples = tiny(9, 8)
+    parent = split_of(samples[~samples["group"].isin(["p3", "p8", "n2"])], scheme="leave_one_group_out")
+    child = split_of(samples, manifest="n", parent=parent, scheme="leave_one_group_out")
+    assert {group: child.folds[group] for group in parent.folds} == parent.folds
+    assert (parent.count, child.count) == (7, 9)
+    assert {child.folds["p3"], child.folds["p8"]} == {7, 8}
+
+
+def test_leaving_one_group_out_does_not_depend_on_the_order_of_rows():
+    samples = table(30)
+    split = split_of(samples, scheme="leave_one_group_out")
+    assert split_of(samples.sample(frac=1, random_state=1), scheme="leave_one_group_out") == split
+
+
+@pytest.mark.parametrize(
+    ("samples", "settings", "words"),
+    [
+        (
+            tiny(31, 3),
+            {},
+            "one fold for each of 31 positive groups, 2 to 30 are possible; use groups or repeated",
+        ),
+        (tiny(1, 9), {}, "one fold for each of 1 positive groups"),
+        (tiny(9, 9), {"positive_floor": 2}, "folds.positive_floor: 2, and leave_one_group_out"),
+    ],
+)
+def test_what_cannot_be_left_out_is_one_line(samples, settings, words):
+    with pytest.raises(DataError, match=words) as caught:
+        split_of(samples, scheme="leave_one_group_out", **settings)
+    assert "\n" not in str(caught.value)
+
+
+# Repeated
+
+
+def test_repeats_differ_are_each_balanced_and_hold_out_the_same_groups():
+    samples = table(120)
+    split = split_of(samples, scheme="repeated", repeats=3)
+    assert split.count == 15
+    held_out = [{g for g, f in folds.items() if f == HELD_OUT} for folds in split.assignments]
+    assert held_out[0] == held_out[1] == held_out[2] != set()
+    rows = summary(samples, split)
+    assert rows["fold"].tolist() == [*range(15), HELD_OUT]
+    for first in (0, 5, 10):
+        repeat = rows.iloc[first : first + 5]
+        assert repeat["positive_groups"].max() - repeat["positive_groups"].min() <= 1
+        assert spread(repeat["positive_px"]) < 0.1
+        assert spread(repeat["samples"]) < 0.15
+    together = [
+        {frozenset(g for g, f in folds.items() if f == k) for k in range(15)} for folds in split.assignments
+    ]
+    assert len(together[0] & together[1]) <= 2  # the empty set, and hardly a fold
+
+
+def test_the_first_repeat_is_the_split_without_repeats():
+    samples = table(60)
+    assert split_of(samples, scheme="repeated", repeats=2).folds == split_of(samples).folds
+
+
+def test_repeats_are_the_same_for_any_order_of_rows_and_children_move_nobody():
+    samples = table(60)
+    old = samples[samples["group"] < "source 00050"]
+    settings = {"scheme": "repeated", "repeats": 3}
+    parent = split_of(old, **settings)
+    assert split_of(old.sample(frac=1, random_state=1), **settings) == parent
+    child = split_of(samples, manifest="n", parent=parent, **settings)
+    for before, now in zip(parent.assignments, child.assignments, strict=True):
+        assert {group: now[group] for group in before} == before
+        assert len(now) == 60
+
+
+def test_each_row_is_validated_once_a_repeat_and_never_trains_its_own_fold():
+    samples = table(40)
+    split = split_of(samples, scheme="repeated", repeats=2, held_out=0)
+    for first in (0, 5):
+        rows = np.concatenate([split.validation(samples, fold) for fold in range(first, first + 5)])
+        assert sorted(rows) == list(range(len(samples)))
+    for fold in range(10):
+        groups = [set(samples["group"].iloc[side(samples, fold)]) for side in (split.train, split.validation)]
+        assert not groups[0] & groups[1]
+        assert len(groups[0] | groups[1]) == 40
+
+
+def test_sets_too_small_for_different_repeats_are_one_line():
+    with pytest.raises(
+        DataError, match=r"folds\.repeats: 3, and 5 groups gave 1 different assignments to 5 folds"
+    ):
+        split_of(tiny(5, 0), scheme="repeated", repeats=3)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"scheme": "leave_one_group_out"}, {"scheme": "repeated", "repeats": 2}]
+)
+def test_given_folds_fit_one_assignment_only(settings):
+    samples = tiny(12, 6)
+    with pytest.raises(DataError, match=r"column fold: gives one fold a group, and folds\.scheme is"):
+        split_of(with_folds(samples, by_turns(samples)), **settings)
+
+
+def test_a_child_of_another_scheme_is_an_error():
+    samples = tiny(12, 12)
+    parent = split_of(samples)
+    with pytest.raises(
+        DataError,
+        match=f"folds.scheme: leave_one_group_out, and the parent split {parent.id} has scheme groups",
+    ):
+        split_of(samples, scheme="leave_one_group_out", parent=parent)

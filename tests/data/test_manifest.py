@@ -72,6 +72,21 @@ def test_each_row_says_what_its_files_hold(pack: Pack) -> None:
     assert samples.loc["b.png", facts].tolist() == [20, 30, 3, 27, 510, 2]
 
 
+def test_each_row_has_its_measures_and_the_sizes_of_its_objects(pack: Pack) -> None:
+    mask = TARGET.copy()
+    mask[10:18, 12:28] = 255
+    mask[19, 0] = 255
+    samples = pack.add("b", picture(1), mask).manifest(size=32).samples.set_index("sample")
+    assert samples[["small", "medium", "large"]].to_numpy().tolist() == [
+        [1, 0, 0],
+        [2, 0, 1],
+    ]  # 24; 1, 24, 128
+    assert samples["file_bytes"].tolist() == [(pack.root / name).stat().st_size for name in samples.index]
+    assert samples.loc["b.png", ["smallest_px", "largest_px", "shortest_side"]].tolist() == [1, 128, 1]
+    assert samples["shown"].tolist() == [32, 32]
+    assert samples.loc["a.png", "gray_mean"] == pytest.approx(picture(0).mean(), abs=0.01)
+
+
 def test_pixels_count_for_the_hash_and_not_their_file(pack: Pack) -> None:
     gray = picture(0)
     pack.add("same", gray, TARGET).add("rgb", np.repeat(gray[..., None], 3, 2)).add("other", picture(1))

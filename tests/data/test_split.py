@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 
@@ -151,8 +152,8 @@ def test_a_missing_file_is_one_line(tmp_path):
 
 def test_a_newer_schema_is_named(tmp_path):
     path = freeze(split_of(), tmp_path)
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(DataError, match="schema 2, this version reads 1"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
+    with pytest.raises(DataError, match="schema 3, this version reads 1 to 2"):
         read_split(path)
 
 
@@ -173,3 +174,54 @@ def test_a_split_of_an_older_audit_keeps_its_id(tmp_path):
 
 def test_a_split_travels_to_child_processes():
     assert pickle.loads(pickle.dumps(split_of())) == split_of()
+
+
+def test_a_split_of_the_first_schema_reads_as_before(tmp_path):
+    """Such a file has neither scheme nor repeats among its settings."""
+    settings = Folds(count=2).model_dump(mode="json")
+    del settings["scheme"], settings["repeats"]
+    content = ["m", settings, "1", ["c"], [["a", "d"], ["b"]]]
+    id = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    names = ("manifest", "settings", "audit_version", "held_out", "folds")
+    document = dict(zip(names, content, strict=True)) | {"schema": 1, "id": id, "parent": None, "notes": []}
+    path = tmp_path / f"{id}.json"
+    path.write_text(json.dumps(document))
+    split = read_split(path)
+    assert split.folds == FOLDS
+    assert split.settings == Folds(count=2)
+    assert split.count == 2
+
+
+# Repeats
+
+SECOND = {"a": 2, "b": 3, "c": HELD_OUT, "d": 3}
+
+
+def repeated():
+    settings = Folds(count=2, scheme="repeated", repeats=2)
+    return new_split("m", settings, FOLDS, SECOND, notes=["why"], parent=None)
+
+
+def test_fold_numbers_go_on_and_a_fold_trains_on_its_own_repeat():
+    split, table = repeated(), samples()
+    assert split.count == 4
+    assert [split.repeat_of(fold) for fold in range(4)] == [0, 0, 1, 1]
+    assert split.validation(table, 2).tolist() == [0, 4]
+    assert split.train(table, 2).tolist() == [1, 3]
+    assert split.train(table, 1).tolist() == [0, 3, 4]
+    assert split.held_out(table).tolist() == [2]
+    assert split.of(table, 1).tolist() == [2, 3, HELD_OUT, 3, 2]
+    with pytest.raises(DataError, match="no fold 4; it has folds 0 to 3"):
+        split.train(table, 4)
+
+
+def test_repeats_are_frozen_and_read_back(tmp_path):
+    path = freeze(repeated(), tmp_path)
+    assert read_split(path) == repeated()
+    assert json.loads(path.read_text())["folds"] == [["a", "d"], ["b"], ["a"], ["b", "d"]]
+    assert pickle.loads(pickle.dumps(repeated())) == repeated()
+
+
+def test_the_second_repeat_decides_the_id_too():
+    other = new_split("m", repeated().settings, FOLDS, SECOND | {"d": 2}, notes=["why"], parent=None)
+    assert other.id != repeated().id

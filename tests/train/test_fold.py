@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from harness.data.audit.protocol import fitted_on_training_rows
 from harness.data.cache import build_cache
 from harness.data.loader import training_loader
 from harness.data.sampler import Batches, build_order
@@ -346,4 +347,6 @@ def test_the_output_starts_at_the_coverage_of_the_training_folds(tiny: Tiny) -> 
     training = ready(tiny)
     rows = data.samples.iloc[data.split.train(data.samples, 0)]
     assert training.coverage == rows["positive"].sum() / rows["valid"].sum()
+    told = fitted_on_training_rows(data.samples, data.split).items[0]["coverage"]
+    assert told == pytest.approx(training.coverage, abs=1e-6)
     assert training.loss.output_bias == pytest.approx(np.log(training.coverage / (1 - training.coverage)))

@@ -1,9 +1,14 @@
 """What one check says: a frozen finding, and how bad it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-AUDIT_VERSION = "1"  # part of every split's id; raise it when a check can find what it could not find before
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+AUDIT_VERSION = "2"  # part of every split's id; raise it when a check can find what it could not find before
 
 Severity = Literal["fail", "warn", "info"]
 Status = Literal["pass", "not run", "unverifiable", "warn", "fail"]
@@ -39,6 +44,29 @@ def worst(findings: tuple[Finding, ...]) -> Status:
 def passed(id: str, title: str, severity: Severity, summary: str) -> Finding:
     """Return the finding of a check that looked and found nothing."""
     return Finding(id, title, severity, "pass", 0, 0.0, summary)
+
+
+def told(id: str, title: str, status: Status, summary: str) -> Finding:
+    """Return the finding of a check that tells something and never decides."""
+    return Finding(id, title, "info", status, 0, 0.0, summary)
+
+
+def warned(
+    head: tuple[str, str],
+    samples: pd.DataFrame,
+    hit: NDArray[np.bool_],
+    summary: str,
+    shown: Mapping[str, str],
+) -> Finding:
+    """Return the warning of check `head` (id, title) about the samples that are `hit` (N,).
+
+    Evidence is their file and, under the names `shown` gives them, columns of the table.
+    """
+    rows = samples.loc[hit]
+    columns = {"image": rows["sample"].astype(str)} | {name: rows[column] for name, column in shown.items()}
+    items = tuple(pd.DataFrame(columns).sort_values("image").astype(object).to_dict("records"))
+    named = tuple({str(key): value for key, value in item.items()} for item in items)
+    return Finding(*head, "warn", "warn", len(rows), len(rows) / len(samples), summary, named)
 
 
 def more(count: int, what: str) -> str:

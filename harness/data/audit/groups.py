@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.data.audit.finding import Finding, Severity, more, passed
 from harness.data.audit.sides import HELD_OUT, Assignment, fold_name
@@ -70,16 +71,13 @@ def group_ids(samples: pd.DataFrame, split: Assignment) -> Finding:
 
 
 def one_fold_each(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """G5: the positions that the split gives name every row once, and the rows there belong to that fold."""
+    """G5: the positions that the split gives name every row once a repeat, and the rows there belong to that fold."""
     title = "Every row is in one fold"
-    parts = {fold: split.validation(samples, fold) for fold in range(split.count)}
-    parts[HELD_OUT] = split.held_out(samples)
-    seen = np.bincount(np.concatenate(list(parts.values())), minlength=len(samples))[: len(samples)]
-    wrong = seen != 1
-    for fold, rows in parts.items():
-        inside = rows[rows < len(samples)]
-        given = samples["group"].iloc[inside].map(split.folds).to_numpy()
-        wrong[inside[given != fold]] = True
+    wrong, seen = np.zeros(len(samples), dtype=bool), np.ones(len(samples), dtype=np.intp)
+    for repeat in range(len(split.assignments)):
+        odd, times = _misplaced(samples, split, repeat)
+        seen = np.where(odd & ~wrong, times, seen)
+        wrong |= odd
     if not wrong.any():
         summary = f"{len(samples)} rows: each stands once, in the fold of its group, by position."
         return passed("G5", title, "fail", summary)
@@ -91,6 +89,21 @@ def one_fold_each(samples: pd.DataFrame, split: Assignment) -> Finding:
         f"group's; use positions, never index labels{more(len(rows) - 1, 'row')}."
     )
     return Finding("G5", title, "fail", "fail", len(rows), len(rows) / len(samples), summary, items)
+
+
+def _misplaced(
+    samples: pd.DataFrame, split: Assignment, repeat: int
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Tell for each row (N,) whether a repeat names it elsewhere or not once, and how often it does."""
+    folds = [fold for fold in range(split.count) if split.repeat_of(fold) == repeat]
+    parts = {fold: split.validation(samples, fold) for fold in folds} | {HELD_OUT: split.held_out(samples)}
+    seen = np.bincount(np.concatenate(list(parts.values())), minlength=len(samples))[: len(samples)]
+    wrong = seen != 1
+    for fold, rows in parts.items():
+        inside = rows[rows < len(samples)]
+        given = samples["group"].iloc[inside].map(split.assignments[repeat]).to_numpy()
+        wrong[inside[given != fold]] = True
+    return wrong, seen
 
 
 def _alike(groups: "pd.Series[str]") -> "pd.Series[str]":

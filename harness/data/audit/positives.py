@@ -21,7 +21,7 @@ def positives_per_fold(samples: pd.DataFrame, split: Assignment) -> Finding:
         return passed("S1", title, "fail", f"{least}, the fewest.")
     bad = low or few
     items = tuple({"part": fold_name(part["fold"])} | {name: part[name] for name in SHOWN} for part in bad)
-    affected = sum(part["samples"] for part in bad)
+    affected = min(len(samples), sum(part["samples"] for part in bad))
     share, others = affected / len(samples), more(len(bad) - 1, "part")
     if low:
         text = f"{least}, the floor is {split.positive_floor}; lower folds.count or add data{others}."

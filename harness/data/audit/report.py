@@ -9,12 +9,30 @@ from typing import Any
 
 import pandas as pd
 
+from harness.data.audit.boxes import overlapping_crops
 from harness.data.audit.counterfactual import crop_level_leak, leaked_shares
 from harness.data.audit.duplicates import near_copies, same_bytes, same_mask, same_pixels, two_masks
+from harness.data.audit.emptiness import empty_share
+from harness.data.audit.filling import odd_filling
 from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
 from harness.data.audit.groups import group_ids, group_overlap, one_fold_each
+from harness.data.audit.labels import similar_labels
+from harness.data.audit.light import blurred, unusable_light
+from harness.data.audit.nesting import nested_ids
+from harness.data.audit.order import neighbors_in_time
 from harness.data.audit.page import page
 from harness.data.audit.positives import positives_per_fold
+from harness.data.audit.protocol import (
+    choices_on_folds,
+    copies_before_split,
+    estimate_of_harm,
+    fitted_on_training_rows,
+    looks_at_held_out,
+    pretraining_overlap,
+)
+from harness.data.audit.resizing import vanishing_objects
+from harness.data.audit.shift import shift_between_folds
+from harness.data.audit.shortcuts import metadata_predicts_label, names_carry_label
 from harness.data.audit.sides import Assignment, summary
 from harness.errors import DataError, LeakageError
 
@@ -76,14 +94,20 @@ def audit(samples: pd.DataFrame, split: Assignment, *, manifest: str) -> Report:
         groups=int(samples["group"].nunique()),
         findings=tuple(check(samples, split) for check in CHECKS.values()),
         counterfactual={
-            "crop_level": crop_level_leak(samples, split.count, seed=0),
-            "this_split": leaked_shares(samples, split.of(samples)),
+            "crop_level": crop_level_leak(samples, split.count // len(split.assignments), seed=0),
+            "this_split": _largest_shares(samples, split),
         },
         folds=tuple(
             {str(k): v for k, v in row.items()} for row in summary(samples, split).to_dict("records")
         ),
         notes=split.notes,
     )
+
+
+def _largest_shares(samples: pd.DataFrame, split: Assignment) -> dict[str, float]:
+    """Return what this split leaks, of its repeats the most."""
+    shares = [leaked_shares(samples, split.of(samples, repeat)) for repeat in range(len(split.assignments))]
+    return {name: max(one[name] for one in shares) for name in shares[0]}
 
 
 def refuse_leaks(report: Report) -> None:
@@ -97,11 +121,29 @@ def refuse_leaks(report: Report) -> None:
 CHECKS: dict[str, Callable[[pd.DataFrame, Assignment], Finding]] = {
     "G1": group_overlap,
     "G2": group_ids,
+    "G3": nested_ids,
     "G5": one_fold_each,
     "D1": same_bytes,
     "D2": same_pixels,
     "D3": near_copies,
+    "D4": overlapping_crops,
     "D7": same_mask,
     "D11": two_masks,
+    "T1": neighbors_in_time,
+    "F1": metadata_predicts_label,
+    "F2": names_carry_label,
+    "P1": fitted_on_training_rows,
+    "P2": copies_before_split,
+    "P3": choices_on_folds,
+    "P4": looks_at_held_out,
+    "P5": pretraining_overlap,
     "S1": positives_per_fold,
+    "S2": shift_between_folds,
+    "M1": vanishing_objects,
+    "M2": empty_share,
+    "M3": unusable_light,
+    "M4": blurred,
+    "M5": odd_filling,
+    "M6": similar_labels,
+    "E1": estimate_of_harm,
 }

@@ -19,10 +19,11 @@ def verify_indices(
 ) -> str:
     """Return the SHA-256 of what one fold run really read, or raise LeakageError.
 
-    Training may draw any rows of the other folds, any number of times; validation reads each row of its fold once.
+    Training may draw any rows of the other folds of its repeat, any number of times; validation reads each row of
+    its fold once.
     The digest covers split, fold and both sets of positions, not their order.
     """
-    of_row = fold_of(samples_groups, split.folds)
+    of_row = fold_of(samples_groups, split.assignments[split.repeat_of(fold)])
     where = f"split {split.id}, fold {fold}"
     train = _positions(train_positions, len(of_row), f"{where}, training")
     validation = _positions(validation_positions, len(of_row), f"{where}, validation")

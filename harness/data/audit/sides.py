@@ -15,7 +15,10 @@ Positions = NDArray[np.intp]
 
 
 class Assignment(Protocol):
-    """A split as the audit needs it; `harness.data.folds.Split` is one. Rows are named by position, never by label."""
+    """A split as the audit needs it; `harness.data.folds.Split` is one. Rows are named by position, never by label.
+
+    `assignments` are its repeats, `folds` the first of them, `count` the folds of all.
+    """
 
     @property
     def id(self) -> str: ...
@@ -24,12 +27,15 @@ class Assignment(Protocol):
     @property
     def folds(self) -> Mapping[str, int]: ...
     @property
+    def assignments(self) -> tuple[Mapping[str, int], ...]: ...
+    @property
     def count(self) -> int: ...
     @property
     def positive_floor(self) -> int: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
-    def of(self, samples: pd.DataFrame) -> Positions: ...
+    def repeat_of(self, fold: int) -> int: ...
+    def of(self, samples: pd.DataFrame, repeat: int = 0) -> Positions: ...
     def train(self, samples: pd.DataFrame, fold: int) -> Positions: ...
     def validation(self, samples: pd.DataFrame, fold: int) -> Positions: ...
     def held_out(self, samples: pd.DataFrame) -> Positions: ...
@@ -63,10 +69,19 @@ def summary(samples: pd.DataFrame, split: Assignment) -> pd.DataFrame:
     Columns: fold (-1: held out), groups, positive_groups, samples, positive_samples, objects, positive_px and coverage
     (share of target among the valid pixels; 0 without valid pixels). A positive group has at least one target pixel.
     """
+    numbers: list[list[int]] = [[] for _ in split.assignments]
+    for fold in range(split.count):
+        numbers[split.repeat_of(fold)].append(fold)
+    numbers[-1] += [HELD_OUT] if len(split.held_out(samples)) else []
+    tables = [_table(samples, split.of(samples, repeat), parts) for repeat, parts in enumerate(numbers)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _table(samples: pd.DataFrame, fold: Positions, parts: list[int]) -> pd.DataFrame:
     target = samples["positive"].to_numpy(dtype=np.int64)
     rows = pd.DataFrame(
         {
-            "fold": split.of(samples),
+            "fold": fold,
             "group": samples["group"].to_numpy(),
             "positive_samples": target > 0,
             "objects": samples["objects"].to_numpy(dtype=np.int64),
@@ -74,7 +89,6 @@ def summary(samples: pd.DataFrame, split: Assignment) -> pd.DataFrame:
             "valid_px": samples["valid"].to_numpy(dtype=np.int64),
         }
     )
-    parts = [*range(split.count), *([HELD_OUT] if (rows["fold"] == HELD_OUT).any() else [])]
     by_fold = rows.groupby("fold")
     table = (
         by_fold[["positive_samples", "objects", "positive_px", "valid_px"]].sum().reindex(parts, fill_value=0)

@@ -1,6 +1,7 @@
 """Small sample tables and splits for the audit, sound ones and broken ones."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,12 @@ import pytest
 
 from harness.config import Folds
 from harness.data.audit.sides import HELD_OUT
+from harness.data.measures import count_sizes, measure, objects_of
 from harness.data.split import new_split
+
+MEASURES = {"gray_mean": 120.0, "gray_spread": 20.0, "focus": 1.2, "holes_px": 0, "edges": 0, "shown": 64}
+MEASURES |= {"tiny": 0, "lost": 0, "keeps_at": 64, "target_x": 0, "target_y": 0, "target_w": 0, "target_h": 0}
+MEASURES |= {"signature": "", "height": 25, "width": 40, "file_bytes": 900}
 
 
 def sound_table(groups=12, images=3):
@@ -31,8 +37,37 @@ def sound_table(groups=12, images=3):
             "positive": target,
             "valid": 1000,
             "objects": [int(px > 0) for px in target],
+            "instance": [f"{name}|one" for name in names],
+            "largest_px": target,
+            "smallest_px": target,
         }
+        | MEASURES
     )
+
+
+def measured_table(pictures, *, size=None):
+    """Return the sample table of pictures, each given as (group, image, mask)."""
+    rows = []
+    for number, (group, image, mask) in enumerate(pictures):
+        objects = objects_of(mask)
+        rows.append(
+            {
+                "sample": f"{number:03d}.png",
+                "mask": f"{number:03d}_mask.png",
+                "group": group,
+                "photo": f"{number:03d}",
+                "height": mask.shape[0],
+                "width": mask.shape[1],
+                "pixels_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
+                "mask_sha256": hashlib.sha256(mask.tobytes()).hexdigest(),
+                "positive": int((mask == 1).sum()),
+                "valid": int((mask != 255).sum()),
+                "objects": len(objects.areas),
+            }
+            | asdict(measure(image, mask, objects, size))
+        )
+    areas = [objects_of(mask).areas for _, _, mask in pictures]
+    return pd.concat([pd.DataFrame(rows), count_sizes(areas)], axis=1)
 
 
 def split_by_turns(samples, *, count=3, held_out=(), **settings):
@@ -54,7 +89,14 @@ class RowSplit:
     positive_floor: int = 1
     notes: tuple[str, ...] = ()
 
-    def of(self, samples):
+    @property
+    def assignments(self):
+        return (self.folds,)
+
+    def repeat_of(self, fold):
+        return 0
+
+    def of(self, samples, repeat=0):
         return np.array(self.rows)
 
     def train(self, samples, fold):
@@ -83,6 +125,11 @@ def samples():
 @pytest.fixture
 def split(samples):
     return split_by_turns(samples)
+
+
+@pytest.fixture
+def measured():
+    return measured_table
 
 
 @pytest.fixture

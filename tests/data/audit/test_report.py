@@ -1,15 +1,74 @@
 import dataclasses
 import json
+import os
 
 import pytest
 
+from harness.config import Choice, Data, Folds
 from harness.data.audit import AUDIT_VERSION, CHECKS, audit, refuse_leaks
+from harness.data.folds import make_split
+from harness.data.index import index_samples
+from harness.data.manifest import read_manifest
 from harness.errors import DataError, LeakageError
 
 
 def plant(samples, source, target, *columns):
     for column in columns:
         samples.loc[target, f"{column}_sha256"] = samples.loc[source, f"{column}_sha256"]
+
+
+def test_the_built_in_data_give_nothing_to_warn_of(tmp_path):
+    dataset = Choice(name="demo")
+    index = index_samples(dataset, base=tmp_path, cache=tmp_path)
+    manifest = read_manifest(index, Data(dataset=dataset))
+    split = make_split(manifest.samples, Folds(), manifest=manifest.digest, seed=17)
+    report = audit(manifest.samples, split, manifest=manifest.digest)
+    assert [f.summary for f in report.findings if f.status in ("warn", "fail")] == []
+    assert {f.id for f in report.findings if f.status == "pass"} >= {
+        "D4",
+        "T1",
+        "F1",
+        "S2",
+        "M1",
+        "M4",
+        "M5",
+        "M6",
+    }
+
+
+@pytest.mark.skipif(
+    "HARNESS_DATA" not in os.environ, reason="set HARNESS_DATA to the folder of the real sets"
+)
+@pytest.mark.parametrize(
+    ("root", "size", "warned"),
+    [
+        ({"root": "${HARNESS_DATA}/magnetic_tile", "csv": "instances_small.csv"}, 256, {"F2", "M1"}),
+        ({"root": "${HARNESS_DATA}/idrid_hard_exudates"}, 384, {"G2", "M1", "M2"}),
+    ],
+)
+def test_real_sets_are_warned_of_what_is_known_of_them_and_of_nothing_else(tmp_path, root, size, warned):
+    """Names carry the class and two specks vanish; the other set has no groups, no clean image and tiny objects."""
+    dataset = Choice(name="instances", settings=root)
+    manifest = read_manifest(
+        index_samples(dataset, base=tmp_path, cache=tmp_path), Data(dataset=dataset, size=size)
+    )
+    split = make_split(manifest.samples, Folds(), manifest=manifest.digest, seed=17)
+    report = audit(manifest.samples, split, manifest=manifest.digest)
+    own = {f.id for f in report.findings if f.id[0] in "GTFPSM" and f.status in ("warn", "fail")}
+    assert own == warned
+
+
+def test_repeats_are_audited_as_one_split(make_table):
+    samples = make_table(groups=40).assign(small=0, medium=0, large=0)
+    settings = Folds(count=3, scheme="repeated", repeats=2)
+    split = make_split(samples, settings, manifest="m", seed=1)
+    report = audit(samples, split, manifest="m")
+    assert report.verdict == "pass"
+    assert [row["fold"] for row in report.folds] == list(range(6))
+    assert report.counterfactual["this_split"]["group"] == 0
+    torn = dict(split.assignments[1]) | {"g00": 3 + (split.assignments[1]["g00"] - 2) % 3}
+    other = dataclasses.replace(split, assignments=(split.assignments[0], torn))
+    assert audit(samples, other, manifest="m").verdict == "pass"  # another assignment, and whole groups still
 
 
 @pytest.fixture

@@ -1,0 +1,110 @@
+"""Checks of the procedure: what is fitted on which rows, what happened before the split, and what cannot be known yet.
+
+What the data and the split cannot show is told as not run or unverifiable, never as passed.
+"""
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.audit.finding import Finding, more, passed, told, warned
+from harness.data.audit.sides import Assignment
+
+COPIES = re.compile(
+    r"(?<![a-z])(aug|augmented|hflip|vflip|flipped|flip|rot\d*|rotated|mirrored|copy|synthetic|smote)(?![a-z])"
+)
+
+
+def fitted_on_training_rows(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """P1: the one number taken from masks before training, the coverage, comes from each fold's training rows.
+
+    From it follow class weight and output bias. Pixel mean and deviation, threshold and number of epochs are
+    constants of the study. The evidence has the rows' digests; fold runs record the coverage they used.
+    """
+    head = ("P1", "Nothing is fitted on validated rows")
+    items, torn = [], np.zeros(len(samples), dtype=bool)
+    for fold in range(split.count):
+        rows = split.train(samples, fold)
+        outside = np.concatenate([split.validation(samples, fold), split.held_out(samples)])
+        torn[np.intersect1d(rows, outside)] = True
+        coverage = round(_coverage(samples.iloc[rows]), 6)
+        items.append({"fold": fold, "rows": len(rows), "coverage": coverage, "sha256": _digest(rows)})
+    if torn.any():
+        text = (
+            f"{int(torn.sum())} rows would be fitted on and validated or held out, the first is row "
+            f"{int(np.argmax(torn))}; correct the split."
+        )
+        return Finding(*head, "fail", "fail", int(torn.sum()), float(torn.mean()), text, tuple(items))
+    text = f"Coverage, and from it class weight and output bias, is that of each of {split.count} folds' training rows."
+    return Finding(*head, "fail", "pass", 0, 0.0, text, tuple(items))
+
+
+def copies_before_split(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """P2: no picture stands several times in one group, and no file name says that it is an augmented copy.
+
+    Copies inside a group leak nothing, yet count several times in training and in the score.
+    """
+    head = ("P2", "Nothing was multiplied before the split")
+    again = samples.duplicated(["group", "pixels_sha256", "mask_sha256"], keep=False).to_numpy()
+    names = samples["sample"].astype(str)
+    named = names.map(lambda name: bool(COPIES.search(PurePosixPath(name).stem.casefold()))).to_numpy()
+    hit = again | named
+    if not hit.any():
+        text = f"No picture of {len(samples):,} stands twice in its group, and no file name speaks of a copy."
+        return passed(*head, "warn", text)
+    first = names[hit].min()
+    why = (
+        "stands several times in its group"
+        if again[int(np.flatnonzero(names.to_numpy() == first)[0])]
+        else "says so"
+    )
+    text = (
+        f"{first!r} {why}: a copied or augmented picture, which counts several times in the score; keep originals, "
+        f"augmentation is done while training{more(int(hit.sum()) - 1, 'picture')}."
+    )
+    return warned(head, samples, hit, text, {"group": "group"})
+
+
+def choices_on_folds(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """P3: how many configurations are compared on these folds is not known before the search."""
+    text = (
+        "How many trials are compared on these folds shows in the results: the best of several looks better than it "
+        "is. Epoch and threshold are never chosen on a fold: the last epoch counts, at a fixed threshold."
+    )
+    return told("P3", "Choices made on the scored folds", "not run", text)
+
+
+def looks_at_held_out(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """P4: no step of this version scores held-out groups, so there is no look to count; others cannot be seen."""
+    rows = split.held_out(samples)
+    groups = samples["group"].iloc[rows].nunique()
+    text = (
+        f"{groups} groups are held out; no step of this version scores them, and looks made elsewhere cannot be seen."
+        if groups
+        else "No group is held out: there are no unseen data to confirm the best trial on."
+    )
+    return told("P4", "Looks at the held-out groups", "not run", text)
+
+
+def pretraining_overlap(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """P5: whether pretrained weights have seen these pictures cannot be told from them."""
+    text = "Whether pretrained weights have seen these pictures cannot be told from them; ask where they are from."
+    return told("P5", "Overlap with pretraining data", "unverifiable", text)
+
+
+def estimate_of_harm(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """E1: what a leak adds to the score takes training with and without it."""
+    text = "What a leak would add to the score takes training with it and without it, which an audit does not do."
+    return told("E1", "Estimate of the harm", "not run", text)
+
+
+def _coverage(samples: pd.DataFrame) -> float:
+    return float(samples["positive"].sum() / max(1, int(samples["valid"].sum())))
+
+
+def _digest(rows: NDArray[np.intp]) -> str:
+    return hashlib.sha256(str(np.sort(rows).tolist()).encode()).hexdigest()[:16]
