@@ -1,0 +1,169 @@
+"""Find the pictures of a set that show the same thing: propose, align, decide; and measure how well that works here."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from harness.data.copies import featureless
+from harness.data.copies.align import SAME, Alignment, align
+from harness.data.copies.canary import Planted
+from harness.data.copies.candidates import propose
+from harness.data.copies.fingerprint import Fingerprint
+from harness.data.copies.recognize import is_verifiable
+
+COPIES_VERSION = 1  # part of what is kept on disk; raise it when another pair would be found
+FEWEST_INLIERS = 7  # key points that must agree on a movement, at least
+MARGIN = 2  # times what unrelated pairs of this set reach
+UNRELATED = 3000  # pairs of pictures from different groups that are aligned for this
+TAIL = 0.99  # share of them that must stay below half the threshold
+PLAIN_SAME = 0.9  # agreement from which textures without key points are one
+PLAIN_OVERLAP = 0.4  # share both must show for that
+PLAIN_TAIL = (
+    0.5  # agreement that unrelated textures without key points may reach before none can be told apart
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures by position, first < second, and how they lie on each other; `sure` pairs show one thing."""
+
+    first: int
+    second: int
+    alignment: Alignment
+    sure: bool
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What unrelated pairs of this very set reach, and the number of key points asked for because of it."""
+
+    threshold: int
+    unrelated: int
+    reached: int  # by the TAIL of the unrelated pairs
+    most: int  # by any; a copy under two group ids may be among them
+
+
+@dataclass(frozen=True)
+class Found:
+    """All pairs worth showing; `verifiable` tells for each picture whether its copies could be found."""
+
+    pairs: tuple[Pair, ...]
+    verifiable: NDArray[np.bool_]
+    calibration: Calibration
+    planted_found: tuple[bool, ...]  # for each planted copy, whether it was paired with its origin
+    plain_run: bool  # whether copies among pictures without key points were looked for
+    plain_overlaps_run: bool
+
+
+def find_pairs(
+    marks: Sequence[Fingerprint],
+    groups: Sequence[str],
+    planted: Sequence[Planted] = (),
+    *,
+    seed: int = 0,
+    threads: int = 2,
+) -> Found:
+    """Return the pairs among pictures with these fingerprints; `groups` are their declared source images.
+
+    The same fingerprints and groups give the same pairs. BLAS is held to one thread, as small products gain nothing.
+    """
+    count, whole = len(marks), [*marks, *(copy.mark for copy in planted)]
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        verifiable = np.array([is_verifiable(mark) for mark in marks], bool)
+        rows = np.flatnonzero(verifiable)
+        calibration = _calibrate(marks, rows, groups, seed, pool)
+        pairs = list(_by_key_points(whole, calibration.threshold, seed, pool))
+        plain = np.flatnonzero(~verifiable)
+        plain_run = 2 <= len(plain) <= featureless.MOST
+        overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
+        if plain_run:
+            pairs += _by_texture(marks, plain, overlaps=overlaps_run)
+    best = sorted(_best_of_pair(pairs), key=lambda pair: (pair.first, pair.second))
+    met = {(pair.first, pair.second) for pair in best if pair.sure}
+    hits = tuple((copy.origin, count + i) in met for i, copy in enumerate(planted))
+    own = tuple(pair for pair in best if pair.second < count)
+    return Found(own, verifiable, calibration, hits, plain_run, overlaps_run)
+
+
+def _by_key_points(
+    marks: Sequence[Fingerprint], threshold: int, seed: int, pool: ThreadPoolExecutor
+) -> Iterator[Pair]:
+    proposed = propose(marks, seed)
+    for (a, b, _), found in zip(proposed.tolist(), _aligned(marks, proposed, pool), strict=True):
+        if found is None:
+            continue
+        many, same = found.inliers >= threshold, found.agreement >= SAME
+        if (many and same) or found.inliers >= 2 * threshold:
+            yield Pair(a, b, found, sure=many and same)
+
+
+def _by_texture(marks: Sequence[Fingerprint], plain: NDArray[np.intp], *, overlaps: bool) -> Iterator[Pair]:
+    """Yield pairs of pictures without key points; none where unrelated ones look alike too."""
+    found = list(featureless.pairs_of([marks[i] for i in plain], overlaps=overlaps))
+    worth = [(a, b, at) for a, b, at in found if at.agreement >= SAME and at.overlap >= PLAIN_OVERLAP]
+    for a, b, at in worth:
+        yield Pair(int(plain[a]), int(plain[b]), at, sure=at.agreement >= PLAIN_SAME)
+
+
+def _calibrate(
+    marks: Sequence[Fingerprint],
+    rows: NDArray[np.intp],
+    groups: Sequence[str],
+    seed: int,
+    pool: ThreadPoolExecutor,
+) -> Calibration:
+    """Align unrelated pairs, as they are and mirrored, and ask for MARGIN times what nearly all stay below.
+
+    Where ids are wrong, some pairs are copies; they are seldom mirrored ones too, so the lower of both tails counts,
+    unless unrelated pictures look alike as a rule: then the higher.
+    """
+    drawn = _unrelated(rows, np.asarray(groups, object), np.random.default_rng(seed))
+    reached = {}
+    for mirrored in (0, 1):
+        pairs = np.column_stack([drawn, np.full(len(drawn), mirrored)])
+        found = _aligned(marks, pairs, pool)
+        reached[mirrored] = np.array([a.inliers if a and a.agreement >= SAME else 0 for a in found] or [0])
+    tails = [int(np.quantile(counts, TAIL, method="higher")) for counts in reached.values()]
+    tail = max(tails) if np.median(reached[0]) > 0 else min(tails)
+    threshold = max(FEWEST_INLIERS, MARGIN * tail)
+    return Calibration(threshold, 2 * len(drawn), tail, int(max(counts.max() for counts in reached.values())))
+
+
+def _unrelated(
+    rows: NDArray[np.intp], groups: NDArray[np.object_], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return pairs (N, 2) of positions with different groups, drawn at random."""
+    if len(rows) < 2:
+        return np.zeros((0, 2), np.intp)
+    drawn = rows[rng.integers(len(rows), size=(UNRELATED, 2))]
+    apart = (drawn[:, 0] != drawn[:, 1]) & (groups[drawn[:, 0]] != groups[drawn[:, 1]])
+    return np.unique(drawn[apart], axis=0)
+
+
+def _aligned(
+    marks: Sequence[Fingerprint], pairs: NDArray[np.intp], pool: ThreadPoolExecutor
+) -> list[Alignment | None]:
+    return list(pool.map(partial(_align_row, marks), pairs.tolist(), chunksize=64))
+
+
+def _align_row(marks: Sequence[Fingerprint], row: Sequence[int]) -> Alignment | None:
+    return align(marks[row[0]], marks[row[1]], mirrored=bool(row[2]))
+
+
+def _best_of_pair(pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """Yield each two pictures once, as they lie best."""
+    best: dict[tuple[int, int], Pair] = {}
+    for pair in pairs:
+        key = (pair.first, pair.second)
+        if key not in best or _strength(pair) > _strength(best[key]):
+            best[key] = pair
+    yield from best.values()
+
+
+def _strength(pair: Pair) -> tuple[bool, int, float]:
+    return pair.sure, pair.alignment.inliers, pair.alignment.agreement

@@ -1,0 +1,104 @@
+"""What a picture is recognized by: key points of its texture, and the texture itself, small and evenly lit.
+
+Key points are SIFT (Lowe, IJCV 2004) with the square root of Arandjelovic & Zisserman (CVPR 2012). All pictures are
+brought to one size first, so that a resized copy has the same key points, and to one local contrast, so that
+another exposure has.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.pictures import fit
+
+FINGERPRINT_VERSION = 1  # part of what is kept on disk; raise it when a number below changes
+
+SIDE = 192  # px, longest side at which key points are looked for (SIFT doubles it first)
+SMALL = 96  # px, longest side of the texture kept
+KEY_POINTS = 250
+CONTRAST = 0.04  # of SIFT
+DARKEST_SPREAD = 3.0  # gray levels; noise below it is not raised to full contrast
+
+Gray = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """`points` (P, 4) are x, y, size in px and angle in degrees, strongest first, in the picture at SIDE, which is
+    `width` wide; `descriptors` (P, 128) have unit length times 255; `texture` (h, w) is the picture at SMALL.
+
+    `found_again` says how surely the picture would be recognized: the key points by which a half of it was, see
+    `recognize.py`.
+    """
+
+    width: int
+    points: Floats
+    descriptors: NDArray[np.uint8]
+    texture: Gray
+    found_again: int = 0
+
+    def to_bytes(self) -> bytes:
+        """Return all of it as bytes, points in sixteenths."""
+        head = struct.pack("<5I", self.width, len(self.points), *self.texture.shape, self.found_again)
+        points = np.round(self.points * 16).astype("<u2")
+        return head + points.tobytes() + self.descriptors.tobytes() + self.texture.tobytes()
+
+    @classmethod
+    def from_bytes(cls, kept: bytes) -> Self:
+        """Return the fingerprint that `to_bytes` wrote."""
+        width, count, rows, columns, found_again = struct.unpack_from("<5I", kept)
+        at = struct.calcsize("<5I")
+        sixteenths = np.frombuffer(kept, "<u2", count * 4, at).reshape(count, 4)
+        points = np.asarray(sixteenths / 16, np.float32)
+        at += count * 8
+        descriptors = np.frombuffer(kept, np.uint8, count * 128, at).reshape(count, 128)
+        texture = np.frombuffer(kept, np.uint8, rows * columns, at + count * 128).reshape(rows, columns)
+        return cls(width, points, descriptors, texture, found_again)
+
+
+def gray_at_side(pixels: NDArray[Any]) -> Gray:
+    """Return a picture (H, W) or (H, W, 3), 8 or 16 bits, in gray with its longest side at SIDE."""
+    return fit(_gray(pixels), SIDE)
+
+
+def fingerprint(picture: Gray) -> Fingerprint:
+    """Return the fingerprint of a gray picture at SIDE, or of a cut of one."""
+    points, descriptors = _key_points(picture)
+    small = fit(picture, round(max(picture.shape) * SMALL / SIDE))
+    return Fingerprint(picture.shape[1], points, descriptors, evenly_lit(small))
+
+
+def _key_points(picture: Gray) -> tuple[Floats, NDArray[np.uint8]]:
+    detector = cv2.SIFT.create(nfeatures=KEY_POINTS, contrastThreshold=CONTRAST, enable_precise_upscale=True)
+    found, raw = detector.detectAndCompute(evenly_lit(picture), None)
+    if raw is None:
+        return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
+    order = np.argsort([-point.response for point in found], kind="stable")[:KEY_POINTS]
+    points = np.array([(*found[i].pt, found[i].size, found[i].angle) for i in order], np.float32)
+    shares = raw[order] / np.maximum(raw[order].sum(1, keepdims=True), 1)
+    return points.clip(min=0), np.round(255 * np.sqrt(shares)).astype(np.uint8)
+
+
+def evenly_lit(picture: Gray) -> Gray:
+    """Return a gray picture with local mean 128 and local spread 40: lamps and exposures are gone, texture stays."""
+    reach = max(picture.shape) / 32
+    deviation = picture.astype(np.float32)
+    deviation -= cv2.GaussianBlur(deviation, (0, 0), reach)
+    spread = np.sqrt(cv2.GaussianBlur(deviation * deviation, (0, 0), reach))
+    lit: Gray = np.clip(128 + 40 * deviation / (spread + DARKEST_SPREAD), 0, 255).astype(np.uint8)
+    return lit
+
+
+def _gray(pixels: NDArray[Any]) -> Gray:
+    """Return 8 bits of gray; a 16-bit picture is stretched to its own range, since only its texture counts."""
+    if pixels.dtype != np.uint8:
+        low, high = int(pixels.min()), int(pixels.max())
+        pixels = ((pixels.astype(np.float32) - low) * (255 / max(high - low, 1))).astype(np.uint8)
+    if pixels.ndim == 3:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    return np.asarray(pixels, np.uint8)

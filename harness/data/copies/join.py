@@ -1,0 +1,91 @@
+"""Join the groups that sure pairs connect, and refuse to where weak links would make one blob of many."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+
+from harness.data.copies.find import Pair
+
+SMALL_BLOB = 12  # pictures; up to here a joined group is never taken for a runaway
+LARGE_SHARE = 0.05  # of all pictures; above it, links must be strong
+LARGEST_SHARE = 1 / 3  # of all pictures; above it, nothing is joined whatever the links
+STRONG = 2.0  # times the key points that are asked for
+STRONG_AGREEMENT = 0.8
+
+Labels = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """`names` maps a declared group to what it is joined to, where that is another name.
+
+    `runaways` are chains of positions, each neighbor a pair or a member of the same group, through sets of pictures
+    that would have become one group and were left as they are.
+    """
+
+    names: Mapping[str, str]
+    runaways: tuple[tuple[int, ...], ...] = ()
+
+
+def join_groups(groups: Sequence[str], pairs: Sequence[Pair], *, threshold: int) -> Joined:
+    """Return which declared groups (one a picture) the sure pairs join, each under the least of their names."""
+    codes, names = _codes(groups)
+    sure = [pair for pair in pairs if pair.sure and codes[pair.first] != codes[pair.second]]
+    joined = _components(codes, len(names), sure)
+    held = _components(codes, len(names), [pair for pair in sure if _is_strong(pair, threshold)])
+    refused = _runaways(codes, joined, held)
+    chains = tuple(_chain(codes, sure, np.flatnonzero(joined[codes] == label)) for label in refused)
+    mapping: dict[str, str] = {}
+    for label in range(joined.max(initial=-1) + 1):
+        members = sorted(names[joined == label])
+        if label not in refused:
+            mapping |= {str(name): str(members[0]) for name in members[1:]}
+    return Joined(mapping, chains)
+
+
+def _codes(groups: Sequence[str]) -> tuple[Labels, NDArray[np.object_]]:
+    names, codes = np.unique(np.asarray(groups, object), return_inverse=True)
+    return codes.astype(np.intp), names
+
+
+def _components(codes: Labels, count: int, pairs: Sequence[Pair]) -> Labels:
+    """Return the component (G,) of each group."""
+    ends = np.array([(codes[p.first], codes[p.second]) for p in pairs], np.intp).reshape(-1, 2)
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], np.intp)
+
+
+def _is_strong(pair: Pair, threshold: int) -> bool:
+    found = pair.alignment
+    many = found.inliers >= STRONG * threshold or found.inliers == 0  # compared by whole textures
+    return many and found.agreement >= STRONG_AGREEMENT
+
+
+def _runaways(codes: Labels, joined: Labels, held: Labels) -> list[int]:
+    """Return the components that are too large for what holds them together."""
+    sizes = np.bincount(joined[codes])
+    several = np.bincount(joined) > 1
+    falls_apart = np.array([len(np.unique(held[joined == c])) > 1 for c in range(len(sizes))], bool)
+    large = sizes > max(SMALL_BLOB, LARGE_SHARE * len(codes))
+    largest = sizes > max(SMALL_BLOB, LARGEST_SHARE * len(codes))
+    return [int(c) for c in np.flatnonzero(several & (large & falls_apart | largest))]
+
+
+def _chain(codes: Labels, pairs: Sequence[Pair], members: Labels) -> tuple[int, ...]:
+    """Return the longest of the shortest ways through a component from its first picture, as positions."""
+    place = {int(row): i for i, row in enumerate(members)}
+    ends = [(place[p.first], place[p.second]) for p in pairs if p.first in place]
+    order = np.argsort(codes[members], kind="stable")
+    same = np.flatnonzero(np.diff(codes[members][order]) == 0)
+    ends += [(int(order[i]), int(order[i + 1])) for i in same]
+    rows, columns = np.array(ends, np.intp).T
+    links = coo_array((np.ones(len(ends)), (rows, columns)), shape=(len(members),) * 2).tocsr()
+    reached, before = breadth_first_order(links + links.T, 0, directed=False)
+    way = [int(reached[-1])]
+    while before[way[-1]] >= 0:
+        way.append(int(before[way[-1]]))
+    return tuple(int(members[i]) for i in reversed(way))

@@ -1,0 +1,46 @@
+"""What was once read from files, kept under their contents in one SQLite file: safe to share, to kill and to delete."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+KEPT_VERSION = 1  # part of the file's name; raise it when the table changes
+TIMEOUT = 60.0  # seconds a process waits for another one's write
+
+
+class Kept:
+    """Bytes by key; several threads and processes may read and write."""
+
+    def __init__(self, caches: Path) -> None:
+        caches.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        path = caches / f"kept-{KEPT_VERSION}.sqlite"
+        self._store = sqlite3.connect(path, timeout=TIMEOUT, check_same_thread=False, isolation_level=None)
+        self._store.execute("PRAGMA journal_mode = WAL")
+        self._store.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # a power cut may lose the last writes, never the file
+        self._store.execute(
+            "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID"
+        )
+
+    def get(self, key: str) -> bytes | None:
+        """Return what is kept under the key."""
+        with self._lock:
+            row = self._store.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, values: Mapping[str, bytes]) -> None:
+        """Keep all of these, in one transaction; what is there already stays."""
+        with self._lock:
+            self._store.execute("BEGIN IMMEDIATE")
+            self._store.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", values.items())
+            self._store.execute("COMMIT")
+
+    def get_all(self, keys: Iterable[str]) -> list[bytes | None]:
+        """Return what is kept under each key, in order."""
+        return [self.get(key) for key in keys]
+
+    def close(self) -> None:
+        self._store.close()
