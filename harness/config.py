@@ -83,7 +83,7 @@ class Data(Settings):
     masks: MaskValues = MaskValues()
     white: Count | None = None  # stored value shown as white; default 255, or 65535 for 16 bits
     size: Annotated[int, Field(ge=32)] | None = None  # longest side, px after resizing; None keeps it
-    groups: Literal["trust"] = "trust"
+    groups: Literal["repair", "trust"] = "repair"  # join groups whose pictures show one thing, or refuse them
     rare_classes: Literal["report", "drop"] = "report"
     rare_below: Count = 30  # source images
 
@@ -91,6 +91,7 @@ class Data(Settings):
 class Folds(Settings):
     """How groups are split."""
 
+    version: Count = 1  # raise it to place all groups anew, frozen ones too
     scheme: Literal["groups", "repeated", "leave_one_group_out"] = "groups"
     count: Annotated[int, Field(ge=2)] = (
         5  # of each repeat; leave_one_group_out has one for each positive group

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,16 +12,21 @@ from typing import Any
 import pandas as pd
 
 from harness.config import Study
+from harness.data.audit.copies import Searched
 from harness.data.audit.report import Report, audit
 from harness.data.cache import Cache, build_cache
+from harness.data.copies.search import Copies, find_copies
 from harness.data.folds import make_split
 from harness.data.index import index_samples
+from harness.data.kept import Kept
 from harness.data.manifest import drop_rare_classes, read_manifest
-from harness.data.split import Split, freeze, read_split
+from harness.data.proof.findings import findings
+from harness.data.repair import Repaired, declare, reapply, repair
+from harness.data.split import Split, freeze, read_split, with_repairs
 from harness.errors import ConfigError
 from harness.search.ledger import STUDY, find_ledger, read_ledger
 from harness.train.checkpoint import write_synced
-from harness.variants import build_losses
+from harness.variants import build_losses, prove_recipes
 
 PACKAGES = (
     "torch",
@@ -42,6 +48,7 @@ class Prepared:
     manifest: str
     split: Split
     report: Report
+    copies: Copies
     rare: dict[str, int]  # class to its number of source images, where that is below data.rare_below
 
     @property
@@ -70,20 +77,24 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     Raises DataError for data that cannot be used; leaks are in the report and refused by the caller.
     """
     index = index_samples(study.data.dataset, base=base, cache=caches)
-    manifest = read_manifest(index, study.data)
-    samples, rare = drop_rare_classes(
-        manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
-    )
-    split = _split(study, samples, manifest.digest, home)
-    build_losses(study, samples, split)
-    report = audit(samples, split, manifest=manifest.digest)
-    return Prepared(study, samples, index.root, manifest.digest, split, report, rare)
+    with closing(Kept(caches)) as kept:
+        manifest = read_manifest(index, study.data, kept=kept)
+        samples, rare = drop_rare_classes(
+            manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
+        )
+        copies = find_copies(samples, index.root, kept, white=study.data.white)
+    repaired, split = _split(study, declare(samples), copies, manifest.digest, home)
+    build_losses(study, repaired.samples, split)
+    searched = Searched(copies, repaired.runaways)
+    proofs = findings(prove_recipes(study))
+    report = audit(repaired.samples, split, manifest=manifest.digest, searched=searched, others=proofs)
+    return Prepared(study, repaired.samples, index.root, manifest.digest, split, report, copies, rare)
 
 
 def write_files(prepared: Prepared, *, home: Path, caches: Path) -> Files:
     """Freeze the split, write the sample table and the leakage report, build the cache."""
     work = home / "work" / prepared.key
-    write_report(prepared.report, work / "leakage")
+    write_report(prepared, work / "leakage")
     split = freeze(prepared.split, home / "folds")
     samples = work / "samples.parquet"
     write_synced(samples, prepared.samples.to_parquet())
@@ -91,11 +102,13 @@ def write_files(prepared: Prepared, *, home: Path, caches: Path) -> Files:
     return Files(work, samples, split, cache)
 
 
-def write_report(report: Report, folder: Path) -> Path:
-    """Write the leakage report as JSON and HTML; return the page's path."""
+def write_report(prepared: Prepared, folder: Path) -> Path:
+    """Write the leakage report as JSON and HTML, and all pairs of pictures as a table; return the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
+    report = prepared.report
     write_synced(folder / "leakage_report.json", report.to_json().encode())
     write_synced(folder / "leakage_report.html", report.to_html().encode())
+    write_synced(folder / "pairs.parquet", prepared.copies.table(prepared.samples).to_parquet())
     return folder / "leakage_report.html"
 
 
@@ -172,26 +185,33 @@ def git_commit() -> str:
         return ""
 
 
-def _split(study: Study, samples: pd.DataFrame, manifest: str, home: Path) -> Split:
-    """Return the split this study had last time if the data are the same, else a new one, a child where it can be."""
+def _split(
+    study: Study, samples: pd.DataFrame, copies: Copies, manifest: str, home: Path
+) -> tuple[Repaired, Split]:
+    """Return the split this study had last time if the data are the same, else a new one, a child where it can be.
+
+    Groups are joined before a split is made; one that is frozen keeps its joins and gets no more.
+    """
     previous = _previous_split(study, home)
-    if (
-        previous is not None
-        and previous.manifest == manifest
-        and set(previous.folds) == set(samples["group"])
-    ):
-        return previous
-    return make_split(samples, study.folds, manifest=manifest, seed=study.seed, parent=previous)
+    if previous is not None and previous.manifest == manifest:
+        again = reapply(samples, previous)
+        if set(previous.folds) == set(again.samples["group"]):
+            return again, previous
+    as_given = study.data.groups == "trust" or bool(samples["fold"].notna().any())
+    repaired = Repaired(samples, {}) if as_given else repair(samples, copies, previous)
+    made = make_split(repaired.samples, study.folds, manifest=manifest, seed=study.seed, parent=previous)
+    return repaired, with_repairs(made, repaired.repairs)
 
 
 def _previous_split(study: Study, home: Path) -> Split | None:
-    """Return the split of the last run of the study of this name, if its seed and fold settings were these."""
+    """Return the split of the last run of the study of this name, if its seed, groups and folds were asked for so."""
     try:
         known, _, _ = read_ledger(find_ledger(home / "work", study.name))
     except ConfigError:
         return None
     path = home / "folds" / f"{known['split']}.json"
-    if known["seed"] != study.seed or not path.is_file():
+    as_now = (known["seed"], known["settings"]["data"].get("groups")) == (study.seed, study.data.groups)
+    if not as_now or not path.is_file():
         return None
     split = read_split(path)
     return split if split.settings == study.folds else None

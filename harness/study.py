@@ -66,7 +66,7 @@ def check(name: str, home: Path) -> dict[str, Any]:
     """Audit data and folds and write the leakage report, also of a study that may not run."""
     study, file = load(name)
     prepared = built_and_prepared(study, file, home)
-    page = write_report(prepared.report, home / "audit" / study.name)
+    page = write_report(prepared, home / "audit" / study.name)
     console.print(f"leakage check: [bold]{prepared.report.verdict}[/], see {page}", highlight=False)
     for finding in prepared.report.findings:
         console.print(

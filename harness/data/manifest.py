@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +14,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.config import Data
+from harness.data.copies.recognize import recognize
+from harness.data.copies.search import keep_mark
 from harness.data.index import Index
+from harness.data.kept import Kept
 from harness.data.measures import Measures, Numbers, count_sizes, measure, objects_of
 from harness.data.pictures import PIXEL_LIMIT, image_pixels, mask_pixels, read_file, to_8_bits
 from harness.errors import DataError
 
+CONTENT_VERSION = 1  # part of what is kept on disk; raise it when a number of Content or Measures changes
 DARK_16_BIT = 65535 / 4  # a set whose 16-bit files stay below it hardly uses their range
 RATIO_TOLERANCE = 0.02  # of a box's w/h against its file's
 DIGESTED = (
@@ -61,9 +65,10 @@ class _Read:
     brightest: int | None  # of a 16-bit picture
 
 
-def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
+def read_manifest(index: Index, data: Data, *, kept: Kept | None = None, threads: int = 2) -> Manifest:
     """Return the samples with the columns of `Content`, `Measures` and SIZES, every file decoded and checked.
 
+    With `kept`, files that were read before are not decoded again, and fingerprints are taken on the way.
     Raises DataError for crop boxes too far apart, files that cannot be read, masks that do not fit, undeclared mask
     values, 16-bit pictures that need `data.white`, and data without any target pixel. The first bad row in table
     order is named.
@@ -71,7 +76,7 @@ def read_manifest(index: Index, data: Data, *, threads: int = 2) -> Manifest:
     _refuse_vast_photos(index.samples)
     rows = index.samples.to_dict("records")
     with ThreadPoolExecutor(threads) as pool:
-        results = list(pool.map(partial(_read, root=index.root, data=data), rows))
+        results = list(pool.map(partial(_read, root=index.root, data=data, kept=kept), rows))
     errors = [result for result in results if isinstance(result, DataError)]
     if errors:
         others = f" (and {len(errors) - 1} more cannot be used)" if len(errors) > 1 else ""
@@ -109,22 +114,34 @@ def drop_rare_classes(
     return kept, rare
 
 
-def _read(row: dict[str, Any], *, root: Path, data: Data) -> _Read | DataError:
+def _read(row: dict[str, Any], *, root: Path, data: Data, kept: Kept | None) -> _Read | DataError:
     """Return what the files hold, or the error, for the caller to count."""
     try:
-        return _content(row, root, data)
+        path = root / row["sample"]
+        file = read_file(path)
+        mask = read_file(root / row["mask"]) if row["mask"] else b""
+        key = _key(file, mask, data)
+        known = kept.get(key) if kept else None
+        read = _content(row, root, data, (file, mask), kept) if known is None else _from_json(known)
+        _refuse_other_ratio(path, row, (read.content.height, read.content.width))
+        if kept and known is None:
+            kept.put({key: _to_json(read)})
+        return read
     except DataError as error:
         return error
 
 
-def _content(row: dict[str, Any], root: Path, data: Data) -> _Read:
+def _content(
+    row: dict[str, Any], root: Path, data: Data, files: tuple[bytes, bytes], kept: Kept | None
+) -> _Read:
+    file, mask_file = files
     path = root / row["sample"]
-    file = read_file(path)
     pixels = image_pixels(file, path)
     image = to_8_bits(pixels, path, white=data.white)
-    mask = _mask_of(row, root, data, pixels.shape[:2])
+    mask = np.zeros(pixels.shape[:2], dtype=np.uint8)
+    if row["mask"]:
+        mask = mask_pixels(mask_file, root / row["mask"], data.masks)
     _refuse_other_shape(path, row, pixels.shape[:2], mask.shape)
-    _refuse_other_ratio(path, row, pixels.shape[:2])
     objects = objects_of(mask)
     content = Content(
         height=pixels.shape[0],
@@ -138,15 +155,27 @@ def _content(row: dict[str, Any], root: Path, data: Data) -> _Read:
         valid=int((mask != 255).sum()),
         objects=len(objects.areas),
     )
+    if kept:
+        kept.put({keep_mark(content.pixels_sha256): recognize(pixels).to_bytes()})
     brightest = int(pixels.max()) if pixels.dtype == np.uint16 else None
     return _Read(content, measure(image, mask, objects, data.size), objects.areas, brightest)
 
 
-def _mask_of(row: dict[str, Any], root: Path, data: Data, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    if not row["mask"]:
-        return np.zeros(shape, dtype=np.uint8)
-    path = root / row["mask"]
-    return mask_pixels(read_file(path), path, data.masks)
+def _key(file: bytes, mask: bytes, data: Data) -> str:
+    """Return the key of what is kept of two files: their contents, and the settings that they are read with."""
+    settings = json.dumps([CONTENT_VERSION, data.masks.model_dump(), data.white, data.size])
+    digest = hashlib.sha256(settings.encode() + hashlib.sha256(file).digest() + hashlib.sha256(mask).digest())
+    return f"content {digest.hexdigest()}"
+
+
+def _to_json(read: _Read) -> bytes:
+    return json.dumps(asdict(replace(read, areas=read.areas.tolist()))).encode()
+
+
+def _from_json(kept: bytes) -> _Read:
+    document = json.loads(kept)
+    content, measures = Content(**document["content"]), Measures(**document["measures"])
+    return _Read(content, measures, np.array(document["areas"], np.intp), document["brightest"])
 
 
 def _refuse_other_shape(

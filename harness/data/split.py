@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ class Split:
     """Frozen folds of a manifest. Rows are named by position.
 
     Each of `assignments`, one a repeat, maps every group to its fold, or to HELD_OUT, which all share; fold numbers
-    go on from one repeat to the next. `id` is the hash of manifest, settings, audit version and folds; notes and
-    parent tell the way there and are not in it.
+    go on from one repeat to the next. `repairs` maps declared groups to the ones they were joined to by their
+    pictures. `id` is the hash of manifest, settings, audit version, folds and repairs; notes and parent tell the way
+    there and are not in it.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Split:
     notes: tuple[str, ...] = ()
     parent: str | None = None
     audit_version: str = AUDIT_VERSION
+    repairs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folds(self) -> Mapping[str, int]:
@@ -84,8 +86,19 @@ def new_split(
 ) -> Split:
     """Return the split of these folds, one assignment a repeat, with its id, made under the present audit version."""
     repeats = tuple(dict(sorted(folds.items())) for folds in assignments)
-    draft = Split("", manifest, repeats, settings, tuple(notes), parent)
-    return Split(_identity(_document(draft)), manifest, repeats, settings, tuple(notes), parent)
+    return _identified(Split("", manifest, repeats, settings, tuple(notes), parent))
+
+
+def with_repairs(split: Split, repairs: Mapping[str, str]) -> Split:
+    """Return the split with the declared groups that were joined, under its own id."""
+    if not repairs:
+        return split
+    note = f"{len(repairs)} groups joined {len(set(repairs.values()))} others whose pictures show the same"
+    return _identified(replace(split, repairs=dict(sorted(repairs.items())), notes=(*split.notes, note)))
+
+
+def _identified(split: Split) -> Split:
+    return replace(split, id=_identity(_document(split)))
 
 
 def freeze(split: Split, folder: Path) -> Path:
@@ -139,6 +152,7 @@ def _document(split: Split) -> dict[str, Any]:
         "settings": split.settings.model_dump(mode="json"),
         "parent": split.parent,
         "notes": list(split.notes),
+        "repairs": dict(split.repairs),
         "held_out": sorted(held_out),
         "folds": [sorted(groups) for groups in members.values()],
     }
@@ -159,12 +173,14 @@ def _from_document(document: dict[str, Any]) -> Split:
         tuple(document["notes"]),
         document["parent"],
         document["audit_version"],
+        document.get("repairs", {}),
     )
 
 
 def _identity(document: Mapping[str, Any]) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of what decides a split."""
     content = [document[key] for key in ("manifest", "settings", "audit_version", "held_out", "folds")]
+    content += [document["repairs"]] if document.get("repairs") else []  # older files have none
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -40,14 +40,6 @@ def same_pixels(samples: pd.DataFrame, split: Assignment) -> Finding:
     return Finding("D2", title, "fail", "fail", len(twins), _leaked_share(twins, len(rows)), summary, items)
 
 
-def near_copies(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """D3: says that copies which changed a pixel were not looked for; equal hashes cannot show them."""
-    summary = (
-        "Re-encoded, resized, turned, shifted or overlapping copies are not looked for, only equal pixels."
-    )
-    return Finding("D3", "No near copy in two groups", "info", "not run", 0, 0.0, summary)
-
-
 def same_mask(samples: pd.DataFrame, split: Assignment) -> Finding:
     """D7: no mask with an object stands under different pictures of two groups."""
     title = "No mask in two groups"

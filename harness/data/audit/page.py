@@ -15,7 +15,7 @@ HEADLINES = {
     "warn": "No leak found, with warnings",
     "fail": "Failed: do not train on this split",
     "unverifiable": "Not everything could be verified",
-    "not run": "Nothing was checked",
+    "not run": "Not everything was checked",
 }
 BARS = {
     "positive_groups": "positive groups",

@@ -3,15 +3,16 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from harness.data.audit.boxes import overlapping_crops
+from harness.data.audit.copies import Searched, copy_checks
 from harness.data.audit.counterfactual import crop_level_leak, leaked_shares
-from harness.data.audit.duplicates import near_copies, same_bytes, same_mask, same_pixels, two_masks
+from harness.data.audit.duplicates import same_bytes, same_mask, same_pixels, two_masks
 from harness.data.audit.emptiness import empty_share
 from harness.data.audit.filling import odd_filling
 from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
@@ -78,9 +79,17 @@ class Report:
         return {name: fields.pop(name) for name in head} | {"verdict": self.verdict} | fields
 
 
-def audit(samples: pd.DataFrame, split: Assignment, *, manifest: str) -> Report:
+def audit(
+    samples: pd.DataFrame,
+    split: Assignment,
+    *,
+    manifest: str,
+    searched: Searched | None = None,
+    others: Sequence[Finding] = (),
+) -> Report:
     """Return the report of all checks on a sample table with manifest columns and its split.
 
+    `searched` is the search for copies, `others` are findings of what is not in the data, such as augmentation.
     Raises DataError where the split was made for other data.
     """
     if split.manifest != manifest:
@@ -92,7 +101,11 @@ def audit(samples: pd.DataFrame, split: Assignment, *, manifest: str) -> Report:
         split=split.id,
         samples=len(samples),
         groups=int(samples["group"].nunique()),
-        findings=tuple(check(samples, split) for check in CHECKS.values()),
+        findings=(
+            *(check(samples, split) for check in CHECKS.values()),
+            *copy_checks(samples, split, searched),
+            *others,
+        ),
         counterfactual={
             "crop_level": crop_level_leak(samples, split.count // len(split.assignments), seed=0),
             "this_split": _largest_shares(samples, split),
@@ -125,7 +138,6 @@ CHECKS: dict[str, Callable[[pd.DataFrame, Assignment], Finding]] = {
     "G5": one_fold_each,
     "D1": same_bytes,
     "D2": same_pixels,
-    "D3": near_copies,
     "D4": overlapping_crops,
     "D7": same_mask,
     "D11": two_masks,

@@ -1,6 +1,7 @@
 """Decide whether two pictures show the same thing: key points that agree on one movement, then the pixels under it."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -14,6 +15,11 @@ SMALLEST, LARGEST = 0.35, 1 / 0.35  # scales between two pictures of one thing, 
 FEWEST = 5  # matches that are worth a search for a movement
 TURN, GROWTH = 25.0, 0.6  # degrees, octaves; how far two matches of one movement differ in turn and scale
 BLOCK = 8  # px at SMALL; side of the blocks whose pixels are compared
+WHOLE, STRAIGHT, SAME_SCALE = (
+    0.9,
+    1.5,
+    0.1,
+)  # overlap, degrees and octaves within which a picture is a whole copy
 SAME = 0.6  # agreement from which two textures are one
 TEXTURED = 12.0  # gray levels; a block of less spread says nothing
 
@@ -31,11 +37,27 @@ class Alignment:
     `overlap` in [0, 1] the share of the smaller picture that both show.
     """
 
+    DESCRIBED: ClassVar = ("how", "turn", "scale", "mirrored", "inliers", "agreement", "overlap")
+
     movement: Matrix
     mirrored: bool
     inliers: int
     agreement: float
     overlap: float
+
+    def described(self) -> dict[str, Any]:
+        """Return how the second picture differs, in words and numbers: turn in degrees, scale at SIDE."""
+        turn = float(np.degrees(np.arctan2(self.movement[1, 0], self.movement[0, 0])))
+        scale = float(np.hypot(self.movement[0, 0], self.movement[1, 0]))
+        quarters = round(turn / 90) % 4
+        whole, straight = self.overlap > WHOLE, abs(turn - 90 * round(turn / 90)) < STRAIGHT
+        if not whole or not straight or abs(np.log2(scale)) > SAME_SCALE:
+            how = "overlap"
+        else:
+            how = "turned or mirrored" if self.mirrored or quarters else "copy"
+        numbers = {"turn": round(turn, 1), "scale": round(scale, 3), "mirrored": self.mirrored}
+        evidence = {"agreement": round(self.agreement, 3), "overlap": round(self.overlap, 3)}
+        return {"how": how, **numbers, "inliers": self.inliers, **evidence}
 
 
 def align(first: Fingerprint, second: Fingerprint, *, mirrored: bool) -> Alignment | None:

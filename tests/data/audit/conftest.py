@@ -8,7 +8,11 @@ import pandas as pd
 import pytest
 
 from harness.config import Folds
+from harness.data.audit.copies import Searched
 from harness.data.audit.sides import HELD_OUT
+from harness.data.copies.align import Alignment
+from harness.data.copies.find import Calibration, Found, Pair
+from harness.data.copies.search import Copies
 from harness.data.measures import count_sizes, measure, objects_of
 from harness.data.split import new_split
 
@@ -27,6 +31,7 @@ def sound_table(groups=12, images=3):
             "sample": [f"{name}.png" for name in names],
             "mask": [f"{name}_mask.png" for name in names],
             "group": [f"g{g:02d}" for g, _ in rows],
+            "declared": [f"g{g:02d}" for g, _ in rows],
             "photo": [f"g{g:02d}/{i // 2}" for g, i in rows],
             "class_id": "one",
             "file_sha256": [f"file {name}" for name in names],
@@ -150,3 +155,23 @@ def row_split():
 @pytest.fixture
 def label_split():
     return LabelSplit
+
+
+def search_of(samples, *pairs, runaways=(), canary=(24, 24), blank=()):
+    """Return a search that found pairs (first, second, sure, movement), all as whole copies if no movement is given."""
+    verifiable = np.ones(len(samples), bool)
+    verifiable[list(blank)] = False
+    found = [
+        Pair(a, b, Alignment(np.array(movement), False, 60, 0.95, 1.0 if movement == STILL else 0.5), sure)
+        for a, b, sure, movement in pairs
+    ]
+    whole = Found(tuple(found), verifiable, Calibration(7, 100, 0, 0), (), True, False)
+    return Searched(Copies(whole, {"mirrored": canary}), runaways)
+
+
+STILL = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+
+
+@pytest.fixture
+def searched():
+    return search_of

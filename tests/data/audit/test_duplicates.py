@@ -1,6 +1,6 @@
 import pytest
 
-from harness.data.audit.duplicates import near_copies, same_bytes, same_mask, same_pixels, two_masks
+from harness.data.audit.duplicates import same_bytes, same_mask, same_pixels, two_masks
 
 EXACT = (same_bytes, same_pixels)
 
@@ -91,10 +91,6 @@ def test_the_order_of_rows_does_not_change_the_evidence(samples, split):
     shuffled = samples.sample(frac=1, random_state=5)
     for check in EXACT:
         assert check(shuffled, split) == check(samples, split)
-
-
-def test_near_copies_are_said_not_to_be_looked_for(samples, split):
-    assert near_copies(samples, split).status == "not run"
 
 
 def test_one_mask_under_pictures_of_two_groups_is_a_warning_that_names_the_masks(samples, split):

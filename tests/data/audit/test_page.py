@@ -37,9 +37,9 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def report(make_table, deal):
+def report(make_table, deal, searched):
     samples = make_table(groups=30)
-    return audit(samples, deal(samples), manifest="m")
+    return audit(samples, deal(samples), manifest="m", searched=searched(samples))
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_verdict_and_every_check_are_shown_with_their_state(report, failing)
 
 def test_what_was_not_run_is_never_green(report):
     html = report.to_html()
-    assert rows(html)["D3"] == "not-run"
+    assert rows(html)["P3"] == "not-run"
     color = dict(re.findall(r"\.([\w-]+)(?:, \.not-run)? \{ --tone: (var\(--\w+\)); \}", html))
     assert color["pass"] == "var(--pass)"
     assert color["unverifiable"] == "var(--soft)"

@@ -12,6 +12,9 @@ from harness.data.manifest import read_manifest
 from harness.errors import DataError, LeakageError
 
 
+COPY_IDS = ("D3", "D5", "D6", "D9", "D10", "C1")
+
+
 def plant(samples, source, target, *columns):
     for column in columns:
         samples.loc[target, f"{column}_sha256"] = samples.loc[source, f"{column}_sha256"]
@@ -58,17 +61,18 @@ def test_real_sets_are_warned_of_what_is_known_of_them_and_of_nothing_else(tmp_p
     assert own == warned
 
 
-def test_repeats_are_audited_as_one_split(make_table):
+def test_repeats_are_audited_as_one_split(make_table, searched):
     samples = make_table(groups=40).assign(small=0, medium=0, large=0)
     settings = Folds(count=3, scheme="repeated", repeats=2)
     split = make_split(samples, settings, manifest="m", seed=1)
-    report = audit(samples, split, manifest="m")
+    report = audit(samples, split, manifest="m", searched=searched(samples))
     assert report.verdict == "pass"
     assert [row["fold"] for row in report.folds] == list(range(6))
     assert report.counterfactual["this_split"]["group"] == 0
     torn = dict(split.assignments[1]) | {"g00": 3 + (split.assignments[1]["g00"] - 2) % 3}
     other = dataclasses.replace(split, assignments=(split.assignments[0], torn))
-    assert audit(samples, other, manifest="m").verdict == "pass"  # another assignment, and whole groups still
+    again = audit(samples, other, manifest="m", searched=searched(samples))
+    assert again.verdict == "pass"  # another assignment, and whole groups still
 
 
 @pytest.fixture
@@ -76,9 +80,16 @@ def clean(make_table):
     return make_table(groups=30)
 
 
-def test_clean_data_pass_and_are_not_refused(clean, deal):
-    report = audit(clean, deal(clean), manifest="m")
+def test_clean_data_pass_and_are_not_refused(clean, deal, searched):
+    report = audit(clean, deal(clean), manifest="m", searched=searched(clean))
     assert report.verdict == "pass"
+    refuse_leaks(report)
+
+
+def test_without_a_search_for_copies_data_are_not_called_clean(clean, deal):
+    report = audit(clean, deal(clean), manifest="m")
+    assert report.verdict == "not run"
+    assert {f.id for f in report.findings if f.status == "not run"} >= {"D3", "D5", "D6", "D9", "D10", "C1"}
     refuse_leaks(report)
 
 
@@ -141,7 +152,7 @@ def test_the_json_holds_everything_and_the_verdict(clean, deal):
     assert document["schema_version"] == 1
     assert document["audit_version"] == AUDIT_VERSION
     assert (document["manifest"], document["split"], document["verdict"]) == ("m", split.id, report.verdict)
-    assert [finding["id"] for finding in document["findings"]] == list(CHECKS)
+    assert [finding["id"] for finding in document["findings"]] == [*CHECKS, *COPY_IDS]
     assert [row["fold"] for row in document["folds"]] == [0, 1, 2, -1]
     assert sum(row["samples"] for row in document["folds"]) == len(clean) == document["samples"]
     assert document["notes"] == ["dealt in turn"]

@@ -1,0 +1,212 @@
+"""Checks by the search for copies: pictures of one thing in two groups, what could not be verified, and the search."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.audit.finding import Finding, more, passed
+from harness.data.audit.sides import HELD_OUT, Assignment, fold_name
+from harness.data.copies.search import Copies
+
+SHOWN_PAIRS = 1000  # in the JSON report; pairs.parquet has all
+KINDS = {
+    "D3": ("copy", "No near copy in two groups"),
+    "D5": ("overlap", "No overlapping pictures in two groups"),
+    "D6": ("turned or mirrored", "No turned or mirrored copy in two groups"),
+}
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The search for copies, and the chains of positions that were too weak to be joined."""
+
+    copies: Copies
+    runaways: tuple[tuple[int, ...], ...] = ()
+
+
+def copy_checks(samples: pd.DataFrame, split: Assignment, searched: Searched | None) -> list[Finding]:
+    """Return the findings that rest on the search for copies; all `not run` without one.
+
+    D3, D5 and D6 pairs of declared groups that show one thing, by how they differ: joined before the folds were made
+    (warn), in two groups of one fold (warn) or across folds (fail). D9 pictures whose copies cannot be recognized,
+    D10 joins that would run away, C1 what the search finds of planted copies.
+    """
+    titles = [(id, title) for id, (_, title) in KINDS.items()] + [NINTH, TENTH, CANARY]
+    if searched is None:
+        return [Finding(*head, "fail", "not run", 0, 0.0, "Copies were not searched for.") for head in titles]
+    pairs = _pairs(samples, split, searched.copies)
+    checks = [_pairs_of_kind(id, pairs, samples, searched.copies) for id in KINDS]
+    return [
+        *checks,
+        _unverifiable(samples, searched.copies),
+        _runaway(samples, searched),
+        _canary(searched.copies),
+    ]
+
+
+NINTH = ("D9", "Copies of every picture could be recognized")
+TENTH = ("D10", "Joined groups are held together by strong links")
+CANARY = ("C1", "Planted copies are found, strangers are not")
+
+
+def _pairs(samples: pd.DataFrame, split: Assignment, copies: Copies) -> pd.DataFrame:
+    """Return the pairs of two declared groups with their folds, and whether they leak in any repeat."""
+    table = copies.table(samples)
+    at = np.array([(p.first, p.second) for p in copies.found.pairs], np.intp).reshape(-1, 2)
+    group = samples["group"].to_numpy()
+    table["joined"] = group[at[:, 0]] == group[at[:, 1]]
+    folds = np.stack([split.of(samples, repeat) for repeat in range(len(split.assignments))])
+    table["leaks"] = _apart(folds[:, at[:, 0]], folds[:, at[:, 1]])
+    table["first_fold"], table["second_fold"] = folds[0, at[:, 0]], folds[0, at[:, 1]]
+    return table[table["first_group"] != table["second_group"]]
+
+
+def _apart(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
+    return np.asarray((a != b).any(0), np.bool_)
+
+
+def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, copies: Copies) -> Finding:
+    kind, title = KINDS[id]
+    own = pairs[pairs["how"] == kind]
+    sure, suspects = own[own["sure"]], own[~own["sure"]]
+    leaks, together = sure[sure["leaks"] & ~sure["joined"]], sure[~sure["leaks"] & ~sure["joined"]]
+    joined = sure[sure["joined"]]
+    rest = _left_out(id, copies)
+    if not len(own):
+        if rest:
+            return Finding(id, title, "fail", "unverifiable", 0, 0.0, f"None was found; {rest}.")
+        return passed(id, title, "fail", "No two declared groups show one thing in this way.")
+    shown = next(part for part in (leaks, together, joined, suspects) if len(part))
+    said = [
+        (len(leaks), "leak across folds: give both pictures one source_image_id, or set data.groups: repair"),
+        (len(together), "stand in two groups of one fold"),
+        (len(joined), "stood in two declared groups, which were joined"),
+        (len(suspects), "may show one thing and are not joined: look at both"),
+    ]
+    parts = "; ".join(f"{count:,} pair{'s' if count > 1 else ''} {what}" for count, what in said if count)
+    summary = f"{_both(shown.iloc[0])}: {parts}{f'; {rest}' if rest else ''}."
+    affected = _affected(leaks, samples)
+    files = len(set(own["first"]) | set(own["second"]))
+    return Finding(id, title, "fail", "fail" if len(leaks) else "warn", files, affected, summary, _items(own))
+
+
+def _left_out(id: str, copies: Copies) -> str:
+    """Return what this check could not look at, in words."""
+    plain, found = int((~copies.found.verifiable).sum()), copies.found
+    if not copies.believed:
+        return "planted copies were not found here (C1), so nothing is known"
+    if id == "D5" and plain > 1 and not found.plain_overlaps_run:
+        return f"overlaps among {plain:,} pictures without key points were not looked for (D9)"
+    if id != "D5" and plain > 1 and not found.plain_run:
+        return f"copies among {plain:,} pictures without key points were not looked for (D9)"
+    return ""
+
+
+def _affected(leaks: pd.DataFrame, samples: pd.DataFrame) -> float:
+    """Return the share of samples whose validation or test is helped by a counterpart that trains."""
+    ends = [("first", "second_fold"), ("second", "first_fold")]
+    helped = {
+        name
+        for side, other in ends
+        for name, fold in zip(leaks[side], leaks[other], strict=True)
+        if fold != HELD_OUT
+    }
+    return len(helped) / len(samples)
+
+
+def _both(row: "pd.Series[Any]") -> str:
+    first, second = (
+        f"{row[side]!r} (group {row[f'{side}_group']!r}, {fold_name(int(row[f'{side}_fold']))})"
+        for side in ("first", "second")
+    )
+    return f"{first} and {second}"
+
+
+def _items(pairs: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    order = pairs.assign(rank=pairs["joined"] * 2 + ~pairs["sure"]).sort_values(
+        ["rank", "first", "second"], kind="stable"
+    )
+    rows = order.head(SHOWN_PAIRS).to_dict("records")
+    return tuple(
+        {
+            "first": row["first"],
+            "first group": row["first_group"],
+            "first fold": fold_name(int(row["first_fold"])),
+            "second": row["second"],
+            "second group": row["second_group"],
+            "second fold": fold_name(int(row["second_fold"])),
+            "decision": "suspected" if not row["sure"] else "joined" if row["joined"] else "not joined",
+            "turn": float(row["turn"]),
+            "scale": float(row["scale"]),
+            "mirrored": "yes" if row["mirrored"] else "no",
+            "key points": int(row["inliers"]),
+            "agreement": float(row["agreement"]),
+            "overlap": float(row["overlap"]),
+        }
+        for row in rows
+    )
+
+
+def _unverifiable(samples: pd.DataFrame, copies: Copies) -> Finding:
+    blank = samples[~copies.found.verifiable]
+    if not len(blank):
+        return passed(
+            *NINTH, "warn", f"Each of {len(samples):,} pictures would be recognized by its key points."
+        )
+    whole = "whole copies were looked for by texture" if copies.found.plain_run else "no copy was looked for"
+    overlaps = "overlaps too" if copies.found.plain_overlaps_run else "overlaps were not"
+    summary = (
+        f"{blank['sample'].iloc[0]!r} has too few key points for its overlaps and turned parts to be recognized"
+        f"{more(len(blank) - 1, 'picture')}; {whole}, {overlaps}: see to it that such pictures are grouped rightly."
+    )
+    items = tuple({"image": name, "group": group} for name, group in _named(blank))
+    return Finding(*NINTH, "warn", "unverifiable", len(blank), len(blank) / len(samples), summary, items)
+
+
+def _named(rows: pd.DataFrame) -> Sequence[tuple[str, str]]:
+    head = rows.sort_values("sample").head(SHOWN_PAIRS)
+    return list(zip(head["sample"].astype(str), head["group"].astype(str), strict=True))
+
+
+def _runaway(samples: pd.DataFrame, searched: Searched) -> Finding:
+    if not searched.runaways:
+        return passed(*TENTH, "fail", "No set of pictures was too large for the links that hold it together.")
+    chain = samples.iloc[list(searched.runaways[0])]
+    files = " - ".join(chain["sample"].astype(str))
+    summary = (
+        f"{len(chain)} pictures in a row would join groups into one blob: {files}; look at each pair, and give "
+        f"source_image_ids by hand with data.groups: trust{more(len(searched.runaways) - 1, 'chain')}."
+    )
+    items = tuple(
+        {"chain": number, "place": place, "image": name, "group": group}
+        for number, rows in enumerate(searched.runaways)
+        for place, (name, group) in enumerate(
+            samples.iloc[list(rows)][["sample", "declared"]].astype(str).to_numpy().tolist()
+        )
+    )
+    return Finding(*TENTH, "fail", "fail", len(items), 0.0, summary, items)
+
+
+def _canary(copies: Copies) -> Finding:
+    limit, found = copies.found.calibration, copies.canary
+    items = tuple(
+        {"planted": kind, "pictures": total, "found": hits} for kind, (total, hits) in found.items()
+    )
+    if not found:
+        return Finding(
+            *CANARY, "fail", "unverifiable", 0, 0.0, "No picture has enough key points to plant copies of."
+        )
+    total, hits = (sum(pair[i] for pair in found.values()) for i in (0, 1))
+    words = (
+        f"{hits} of {total} planted copies were found; {limit.threshold} key points must agree, {limit.unrelated:,} "
+        f"unrelated pairs of these pictures reach {limit.reached}"
+    )
+    if not copies.believed:
+        summary = f"{words}: too few copies are found to believe any pair; group these pictures by hand."
+        return Finding(*CANARY, "fail", "unverifiable", 0, 0.0, summary, items)
+    good = passed(*CANARY, "fail", f"{words}.")
+    return Finding(good.id, good.title, good.severity, good.status, 0, 0.0, good.summary, items)

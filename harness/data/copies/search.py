@@ -1,0 +1,143 @@
+"""Find the copies among a study's samples, from fingerprints that are kept with what else was read of the files."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.data.copies.align import Alignment
+from harness.data.copies.canary import OVERLAPS, plant, recall
+from harness.data.copies.find import COPIES_VERSION, Calibration, Found, Pair, find_pairs
+from harness.data.copies.fingerprint import FINGERPRINT_VERSION, Fingerprint
+from harness.data.copies.recognize import recognize
+from harness.data.kept import Kept
+from harness.data.pictures import image_pixels, read_file, read_image
+
+ENOUGH_RECALL = 0.95  # of planted whole copies; below it no pair of this set is believed
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Pairs by position in the sample table, which pictures could be verified, and what planted copies showed.
+
+    `canary` gives for each way of copying how many were planted and found.
+    """
+
+    found: Found
+    canary: dict[str, tuple[int, int]]
+
+    @property
+    def believed(self) -> bool:
+        """Tell whether planted whole copies were found; else the search is worth nothing here."""
+        whole = [self.canary[kind] for kind in self.canary if kind not in OVERLAPS]
+        return sum(hits for _, hits in whole) >= ENOUGH_RECALL * sum(total for total, _ in whole)
+
+    def sure(self) -> list[Pair]:
+        """Return the pairs that show one thing."""
+        return [pair for pair in self.found.pairs if pair.sure and self.believed]
+
+    def table(self, samples: pd.DataFrame) -> pd.DataFrame:
+        """Return one row a pair: files, declared groups, how they differ, and on what evidence they are one."""
+        rows = [asdict(pair) | pair.alignment.described() for pair in self.found.pairs]
+        table = pd.DataFrame(rows, columns=["first", "second", "sure", *Alignment.DESCRIBED])
+        for side in ("second", "first"):
+            at = table[side].to_numpy(dtype=np.intp)
+            table.insert(0, f"{side}_group", samples["declared"].to_numpy()[at])
+            table[side] = samples["sample"].to_numpy()[at]
+        return table.astype({"sure": bool}) if self.believed else table.assign(sure=False)
+
+
+def keep_mark(pixels_sha256: str) -> str:
+    """Return the key under which a picture's fingerprint is kept."""
+    return f"fingerprint {FINGERPRINT_VERSION} {pixels_sha256}"
+
+
+def find_copies(samples: pd.DataFrame, root: Path, kept: Kept, *, white: int | None = None) -> Copies:
+    """Return the copies among samples with manifest columns; found once for the same pictures and declared groups.
+
+    Pictures with equal pixels are searched once, and paired with each other. `white` as in `to_8_bits`.
+    """
+    digest = hashlib.sha256(json.dumps(samples[["pixels_sha256", "group"]].to_numpy().tolist()).encode())
+    key = f"copies {COPIES_VERSION} {FINGERPRINT_VERSION} {digest.hexdigest()}"
+    known = kept.get(key)
+    if known is not None:
+        return _from_json(known)
+    codes = pd.factorize(samples["pixels_sha256"])[
+        0
+    ]  # in order of appearance, so that first stays before second
+    first = np.unique(codes, return_index=True)[1]
+    marks = [_mark(samples.iloc[row], root, kept) for row in first]
+    names, groups = (samples[column].iloc[first].tolist() for column in ("sample", "group"))
+    planted = plant(marks, names, lambda at: read_image(root / names[at], white=white))
+    found = find_pairs(marks, groups, planted)
+    whole = _of_samples(found, codes, first, _is_flat(marks))
+    copies = Copies(whole, recall(planted, found.planted_found))
+    kept.put({key: _to_json(copies)})
+    return copies
+
+
+def _mark(row: "pd.Series[Any]", root: Path, kept: Kept) -> Fingerprint:
+    known = kept.get(keep_mark(row["pixels_sha256"]))
+    if known is not None:
+        return Fingerprint.from_bytes(known)
+    path = root / row["sample"]
+    return recognize(image_pixels(read_file(path), path))
+
+
+def _is_flat(marks: Sequence[Fingerprint]) -> NDArray[np.bool_]:
+    """Tell pictures without any texture, all of which are equal whatever they show."""
+    return np.array([int(mark.texture.max()) == int(mark.texture.min()) for mark in marks], bool)
+
+
+def _of_samples(
+    found: Found, codes: NDArray[np.intp], first: NDArray[np.intp], flat: NDArray[np.bool_]
+) -> Found:
+    """Return what was found among distinct pictures as pairs of samples, equal pictures chained to each other."""
+    pairs = [replace(p, first=int(first[p.first]), second=int(first[p.second])) for p in found.pairs]
+    for code in np.flatnonzero((np.bincount(codes) > 1) & ~flat):
+        rows = np.flatnonzero(codes == code)
+        equal = Alignment(np.eye(2, 3), False, 0, 1.0, 1.0)
+        pairs += [Pair(int(a), int(b), equal, sure=True) for a, b in itertools.pairwise(rows)]
+    pairs.sort(key=lambda pair: (pair.first, pair.second))
+    return replace(found, pairs=tuple(pairs), verifiable=found.verifiable[codes])
+
+
+def _to_json(copies: Copies) -> bytes:
+    found = copies.found
+    pairs = [
+        [p.first, p.second, p.sure, p.alignment.movement.tolist(), *list(asdict(p.alignment).values())[1:]]
+        for p in found.pairs
+    ]
+    document = {
+        "pairs": pairs,
+        "verifiable": found.verifiable.tolist(),
+        "calibration": asdict(found.calibration),
+        "plain_run": found.plain_run,
+        "plain_overlaps_run": found.plain_overlaps_run,
+        "canary": copies.canary,
+    }
+    return json.dumps(document).encode()
+
+
+def _from_json(kept: bytes) -> Copies:
+    document = json.loads(kept)
+    pairs = tuple(
+        Pair(first, second, Alignment(np.array(movement), *rest), sure)
+        for first, second, sure, movement, *rest in document["pairs"]
+    )
+    found = Found(
+        pairs,
+        np.array(document["verifiable"], bool),
+        Calibration(**document["calibration"]),
+        (),
+        document["plain_run"],
+        document["plain_overlaps_run"],
+    )
+    return Copies(found, {kind: (total, hits) for kind, (total, hits) in document["canary"].items()})
