@@ -33,10 +33,9 @@ class Kept:
 
     def put(self, values: Mapping[str, bytes]) -> None:
         """Keep all of these, in one transaction; what is there already stays."""
-        with self._lock:
+        with self._lock, self._store:  # which is committed, or rolled back after an error
             self._store.execute("BEGIN IMMEDIATE")
             self._store.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", values.items())
-            self._store.execute("COMMIT")
 
     def get_all(self, keys: Iterable[str]) -> list[bytes | None]:
         """Return what is kept under each key, in order."""

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from harness.data.copies.candidates import PER_PAIRING, propose
+from harness.data.copies.fingerprint import fingerprint, gray_at_side
+from harness.data.copies.plants import PLANTS
+from tests.data.copies.conftest import picture
+
+STRANGERS, COPIED = 220, 10
+
+
+def light(image):
+    """Return a fingerprint without looking whether it would be found again."""
+    return fingerprint(gray_at_side(image))
+
+
+@pytest.fixture(scope="module")
+def copied():
+    """Return 300 fingerprints, of them 80 copies, and (origin, copy, mirrored) of each."""
+    rng = np.random.default_rng(0)
+    found = [light(picture("grain" if n % 2 else "weave", n)) for n in range(STRANGERS)]
+    true = []
+    for origin in range(COPIED):
+        for kind, copy in PLANTS.items():
+            true.append((origin, len(found), int(kind == "mirrored")))
+            found.append(light(copy(picture("grain" if origin % 2 else "weave", origin), rng)))
+    return found, true
+
+
+@pytest.fixture(scope="module")
+def proposed(copied):
+    return propose(copied[0])
+
+
+def test_every_copy_is_proposed_and_mirrored_ones_as_such(copied, proposed):
+    rows = set(map(tuple, proposed.tolist()))
+    assert not [row for row in copied[1] if row not in rows]
+    others = {(a, b, 1 - mirrored) for a, b, mirrored in copied[1]}
+    assert len(others & rows) < len(others) / 4
+
+
+def test_far_fewer_than_all_pairs_are_proposed(copied, proposed):
+    count = len(copied[0])
+    assert len(proposed) < count * (count - 1) / 2 / 10
+    assert len(proposed) < count * PER_PAIRING
+
+
+def test_rows_are_sorted_each_once_and_name_the_first_picture_first(proposed):
+    assert (proposed[:, 0] < proposed[:, 1]).all()
+    assert set(np.unique(proposed[:, 2])) == {0, 1}
+    np.testing.assert_array_equal(proposed, np.unique(proposed, axis=0))
+
+
+def test_the_same_seed_proposes_the_same(copied):
+    few = copied[0][:60]
+    np.testing.assert_array_equal(propose(few, seed=3), propose(few, seed=3))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_copies_are_proposed_whatever_the_seed_and_the_order(copied, seed):
+    marks, true = copied
+    order = np.random.default_rng(seed).permutation(len(marks))
+    place = np.argsort(order)
+    rows = {tuple(row) for row in propose([marks[i] for i in order], seed=seed).tolist()}
+    wanted = {(*sorted((int(place[a]), int(place[b]))), mirrored) for a, b, mirrored in true}
+    assert len(wanted - rows) <= 1
+
+
+def test_pictures_without_key_points_propose_nothing_and_harm_nothing():
+    flat, grain = light(np.full((64, 64), 90, np.uint8)), light(picture("grain", 0))
+    for marks in ([], [flat], [flat, flat], [grain], [flat, grain, flat]):
+        assert propose(marks).shape == (0, 3)
+    assert propose([flat, grain, flat, grain]).tolist() == [[1, 3, 0]]
+
+
+@pytest.mark.parametrize("points", [1, 2, 3])
+def test_a_few_key_points_in_all_the_set_propose_nothing(points):
+    grain = light(picture("grain", 0))
+    flat = light(np.full((64, 64), 90, np.uint8))
+    few = type(grain)(grain.width, grain.points[:points], grain.descriptors[:points], grain.texture)
+    assert propose([flat, few]).shape == (0, 3)

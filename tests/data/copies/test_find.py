@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+
+from harness.data.copies.align import SAME
+from harness.data.copies.canary import Planted
+from harness.data.copies.find import FEWEST_INLIERS, find_pairs
+from harness.data.copies.plants import PLANTS, as_jpeg
+from harness.data.copies.recognize import is_verifiable, recognize
+from tests.data.copies.conftest import mark, marks, own_groups, picture
+
+STRANGERS = 40
+ORIGINS = (3, 11, 30)
+
+
+def sure(found):
+    return {(pair.first, pair.second) for pair in found.pairs if pair.sure}
+
+
+def shipped(image, ending):
+    return as_jpeg(image, 90) if ending == "jpg" else image
+
+
+@pytest.fixture(scope="module")
+def strangers():
+    """Return fingerprints of strangers by surface and format, each drawn once."""
+    made = {}
+
+    def draw(kind, ending):
+        if (kind, ending) not in made:
+            pictures = (picture(kind, number) for number in range(STRANGERS))
+            made[kind, ending] = [recognize(shipped(image, ending)) for image in pictures]
+        return made[kind, ending]
+
+    return draw
+
+
+@pytest.fixture(scope="module")
+def with_copies(strangers):
+    """Return grain with a copy of each kind of one picture."""
+    rng = np.random.default_rng(2)
+    return [
+        *strangers("grain", "png"),
+        *(recognize(copy(picture("grain", 7), rng)) for copy in PLANTS.values()),
+    ]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("kind", ["grain", "weave"])
+def test_each_copy_is_found_and_no_strangers_are_paired(strangers, kind, ending):
+    rng = np.random.default_rng(1)
+    planted = [
+        Planted(name, origin, recognize(shipped(copy(picture(kind, origin), rng), ending)))
+        for origin in ORIGINS
+        for name, copy in PLANTS.items()
+    ]
+    found = find_pairs(strangers(kind, ending), own_groups(STRANGERS), planted, threads=1)
+    missed = [(p.kind, p.origin) for p, hit in zip(planted, found.planted_found, strict=True) if not hit]
+    assert missed == []
+    assert found.pairs == ()
+    assert found.verifiable.all()
+    assert found.calibration.threshold == FEWEST_INLIERS
+    assert (found.calibration.unrelated, found.calibration.reached) > (1000, 0) or kind == "weave"
+
+
+def test_weaves_that_lie_in_step_are_strangers():
+    found = find_pairs(marks("regular weave", 30), own_groups(30), threads=1)
+    assert found.verifiable.mean() > 0.9
+    assert sure(found) == set()
+
+
+def test_copies_in_the_set_are_pairs_that_lie_as_they_were_made(with_copies):
+    found = find_pairs(with_copies, own_groups(len(with_copies)), threads=1)
+    copies = {7, *range(STRANGERS, len(with_copies))}
+    assert {(7, copy) for copy in copies - {7}} <= sure(found)
+    for pair in found.pairs:
+        assert {pair.first, pair.second} <= copies
+        assert pair.first < pair.second
+        assert not pair.sure or pair.alignment.agreement >= SAME
+    mirrored = {pair.second for pair in found.pairs if pair.first == 7 and pair.alignment.mirrored}
+    assert mirrored == {STRANGERS + list(PLANTS).index("mirrored")}
+    keys = [(pair.first, pair.second) for pair in found.pairs]
+    assert keys == sorted(set(keys))
+
+
+def test_what_was_planted_is_found_beside_the_sets_own_pairs(with_copies):
+    planted = [Planted("relit", 5, mark("grain", 5)), Planted("relit", 5, mark("grain", 6))]
+    found = find_pairs(with_copies, own_groups(len(with_copies)), planted, threads=1)
+    assert found.planted_found == (True, False)
+    assert sure(found) == sure(find_pairs(with_copies, own_groups(len(with_copies)), threads=1))
+
+
+def test_pairs_do_not_depend_on_threads_nor_on_being_asked_again(with_copies):
+    groups = own_groups(len(with_copies))
+    first, again, threaded = (find_pairs(with_copies, groups, threads=threads) for threads in (1, 1, 4))
+    for other in (again, threaded):
+        assert other.calibration == first.calibration
+        assert [(p.first, p.second, p.sure) for p in other.pairs] == [
+            (p.first, p.second, p.sure) for p in first.pairs
+        ]
+        for ours, theirs in zip(first.pairs, other.pairs, strict=True):
+            np.testing.assert_array_equal(ours.alignment.movement, theirs.alignment.movement)
+            assert ours.alignment.agreement == theirs.alignment.agreement
+
+
+def test_another_order_of_the_pictures_changes_positions_only(with_copies):
+    order = np.random.default_rng(4).permutation(len(with_copies))
+    groups = own_groups(len(with_copies))
+    straight = sure(find_pairs(with_copies, groups, threads=1))
+    shuffled = find_pairs([with_copies[i] for i in order], [groups[i] for i in order], threads=1)
+    assert {tuple(sorted((int(order[a]), int(order[b])))) for a, b in sure(shuffled)} == straight
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_set_of_few_pictures_is_searched_too(count):
+    for kind in ("grain", "brushed"):
+        found = find_pairs(marks(kind, count), own_groups(count), threads=1)
+        assert found.pairs == ()
+        assert found.plain_run == (kind == "brushed" and count == 2)
+        assert found.calibration.threshold == FEWEST_INLIERS
+    twice = [mark("grain", 0)] * 2
+    assert sure(find_pairs(twice, ["a", "b"], threads=1)) == {(0, 1)}
+
+
+def printed(count):
+    """Return grain of its own under one printed pattern in one place, as on a test chart."""
+    pattern = picture("grain", 500)[:128, :128]
+    found = []
+    for number in range(count):
+        image = picture("grain", number).copy()
+        image[64:192, 64:192] = pattern
+        found.append(recognize(image))
+    return found
+
+
+def test_a_pattern_that_all_pictures_show_raises_the_threshold():
+    marked = printed(24)
+    found = find_pairs(marked, own_groups(24), threads=1)
+    assert found.calibration.threshold > 2 * FEWEST_INLIERS
+    assert found.calibration.reached >= found.calibration.threshold / 2
+    assert sure(found) == set()
+    copied = [*marked, marked[4]]
+    assert sure(find_pairs(copied, own_groups(25), threads=1)) == {(4, 24)}
+
+
+def test_copies_under_ids_of_their_own_do_not_raise_the_threshold():
+    """Ten things, each photographed four times: 7.7 % of all pairs of pictures show one thing."""
+    cuts = [mark("grain", thing, 12 * k, 20 * k) for thing in range(10) for k in range(4)]
+    found = find_pairs(cuts, own_groups(40), threads=1)
+    assert found.calibration.threshold == FEWEST_INLIERS
+    assert found.calibration.most > 5 * FEWEST_INLIERS
+    assert sure(found) == {(4 * t + a, 4 * t + b) for t in range(10) for b in range(4) for a in range(b)}
+
+
+def test_pictures_of_one_declared_group_do_not_calibrate():
+    cuts = [mark("grain", thing, 12 * k, 20 * k) for thing in range(10) for k in range(4)]
+    found = find_pairs(cuts, [f"g{number // 4}" for number in range(40)], threads=1)
+    assert found.calibration.most < FEWEST_INLIERS
+
+
+def test_verifiable_is_told_for_each_picture_and_plain_ones_are_compared_apart():
+    mixed = [mark("grain", 0), mark("brushed", 0), mark("weave", 0), mark("brushed", 0), mark("grain", 0)]
+    found = find_pairs(mixed, own_groups(5), threads=1)
+    assert found.verifiable.tolist() == [is_verifiable(m) for m in mixed] == [True, False, True, False, True]
+    assert sure(found) == {(0, 4), (1, 3)}
