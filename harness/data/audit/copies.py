@@ -97,8 +97,8 @@ def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, copies: 
 def _left_out(id: str, copies: Copies) -> str:
     """Return what this check could not look at, in words."""
     plain, found = int((~copies.found.verifiable).sum()), copies.found
-    if not copies.believed:
-        return "planted copies were not found here (C1), so nothing is known"
+    if not copies.reaches:
+        return "of planted copies too few are found here (C1) to say that there are no more"
     if id == "D5" and plain > 1 and not found.plain_overlaps_run:
         return f"overlaps among {plain:,} pictures without key points were not looked for (D9)"
     if id != "D5" and plain > 1 and not found.plain_run:
@@ -205,8 +205,10 @@ def _canary(copies: Copies) -> Finding:
         f"{hits} of {total} planted copies were found; {limit.threshold} key points must agree, {limit.unrelated:,} "
         f"unrelated pairs of these pictures reach {limit.reached}"
     )
-    if not copies.believed:
-        summary = f"{words}: too few copies are found to believe any pair; group these pictures by hand."
+    if not copies.reaches:
+        summary = (
+            f"{words}: too few to say that no others are there; see to it that pictures are grouped rightly."
+        )
         return Finding(*CANARY, "fail", "unverifiable", 0, 0.0, summary, items)
     good = passed(*CANARY, "fail", f"{words}.")
     return Finding(good.id, good.title, good.severity, good.status, 0, 0.0, good.summary, items)

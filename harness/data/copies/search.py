@@ -20,7 +20,7 @@ from harness.data.copies.recognize import recognize
 from harness.data.kept import Kept
 from harness.data.pictures import image_pixels, read_file, read_image
 
-ENOUGH_RECALL = 0.95  # of planted whole copies; below it no pair of this set is believed
+ENOUGH_RECALL = 0.95  # of planted whole copies; below it finding none tells nothing
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Copies:
     canary: dict[str, tuple[int, int]]
 
     @property
-    def believed(self) -> bool:
-        """Tell whether planted whole copies were found; else the search is worth nothing here."""
+    def reaches(self) -> bool:
+        """Tell whether planted whole copies were found; where not, pairs hold, and finding none tells nothing."""
         whole = [self.canary[kind] for kind in self.canary if kind not in OVERLAPS]
         return sum(hits for _, hits in whole) >= ENOUGH_RECALL * sum(total for total, _ in whole)
 
     def sure(self) -> list[Pair]:
         """Return the pairs that show one thing."""
-        return [pair for pair in self.found.pairs if pair.sure and self.believed]
+        return [pair for pair in self.found.pairs if pair.sure]
 
     def table(self, samples: pd.DataFrame) -> pd.DataFrame:
         """Return one row a pair: files, declared groups, how they differ, and on what evidence they are one."""
@@ -51,7 +51,7 @@ class Copies:
             at = table[side].to_numpy(dtype=np.intp)
             table.insert(0, f"{side}_group", samples["declared"].to_numpy()[at])
             table[side] = samples["sample"].to_numpy()[at]
-        return table.astype({"sure": bool}) if self.believed else table.assign(sure=False)
+        return table.astype({"sure": bool})
 
 
 def keep_mark(pixels_sha256: str) -> str:

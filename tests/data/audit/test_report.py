@@ -11,7 +11,6 @@ from harness.data.index import index_samples
 from harness.data.manifest import read_manifest
 from harness.errors import DataError, LeakageError
 
-
 COPY_IDS = ("D3", "D5", "D6", "D9", "D10", "C1")
 
 
