@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.config import Study
 from harness.data.audit.copies import Searched
+from harness.data.audit.figures import Figure, pair_figures
 from harness.data.audit.report import Report, audit
 from harness.data.cache import Cache, build_cache
 from harness.data.copies.search import Copies, find_copies
@@ -20,13 +21,13 @@ from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.kept import Kept
 from harness.data.manifest import drop_rare_classes, read_manifest
-from harness.data.proof.findings import findings
+from harness.data.proof.findings import findings, grid
 from harness.data.repair import Repaired, declare, reapply, repair
 from harness.data.split import Split, freeze, read_split, with_repairs
 from harness.errors import ConfigError
 from harness.search.ledger import STUDY, find_ledger, read_ledger
 from harness.train.checkpoint import write_synced
-from harness.variants import build_losses, prove_recipes
+from harness.variants import build_losses, prove_recipes, recipes_of
 
 PACKAGES = (
     "torch",
@@ -107,9 +108,16 @@ def write_report(prepared: Prepared, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     report = prepared.report
     write_synced(folder / "leakage_report.json", report.to_json().encode())
-    write_synced(folder / "leakage_report.html", report.to_html().encode())
+    write_synced(folder / "leakage_report.html", report.to_html(_figures(prepared)).encode())
     write_synced(folder / "pairs.parquet", prepared.copies.table(prepared.samples).to_parquet())
     return folder / "leakage_report.html"
+
+
+def _figures(prepared: Prepared) -> list[Figure]:
+    """Return pictures of pairs that show one thing, and what each augmentation recipe makes of a planted picture."""
+    pairs = pair_figures(prepared.samples, prepared.root, prepared.copies)
+    recipes = dict(recipes_of(prepared.study))
+    return [*pairs, *(Figure(f"Augmentation {name}", grid(recipe)) for name, recipe in recipes.items())]
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:

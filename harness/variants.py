@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.config import Study
 from harness.data.augment import AUGMENTATIONS, build_augmentation
-from harness.data.proof.prove import Proof, prove, refuse_untrue
+from harness.data.proof.prove import Proof, Recipe, prove, refuse_untrue
 from harness.data.sampler import build_order
 from harness.data.split import Split
 from harness.errors import ConfigError
@@ -45,9 +45,19 @@ def prove_recipes(study: Study) -> tuple[Proof, ...]:
 
     A proof takes seconds and is kept for as long as the process lives.
     """
+    return tuple(_proof(function, name, settings) for name, function, settings in _recipes(study))
+
+
+def recipes_of(study: Study) -> Iterator[tuple[str, Recipe]]:
+    """Yield the name and settings, in words, and the function of each augmentation recipe the study may train with."""
+    for name, function, settings in _recipes(study):
+        yield name if settings == "{}" else f"{name} {settings}", partial(function, **json.loads(settings))
+
+
+def _recipes(study: Study) -> list[tuple[str, Callable[..., list[Any]], str]]:
     recipes = [study.with_params(params).augment.recipe for _, params in _variants(study)]
     distinct = dict.fromkeys((one.name, json.dumps(one.settings, sort_keys=True)) for one in recipes)
-    return tuple(_proof(AUGMENTATIONS[name], name, settings) for name, settings in distinct)
+    return [(name, AUGMENTATIONS[name], settings) for name, settings in distinct]
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.data.audit.sides import fold_name
 
-NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'"
+NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 SHOWN = 100  # rows of evidence a check; the JSON document has all
 
 MARKS = {"pass": "✓", "warn": "!", "fail": "✕", "unverifiable": "?", "not run": "–"}
@@ -62,6 +62,9 @@ td.number, th.number { text-align: right; white-space: nowrap; width: 1%; paddin
 .fail { --tone: var(--fail); }
 .unverifiable, .not-run { --tone: var(--soft); }
 svg { display: block; min-width: 4rem; margin-top: .2rem; }
+figure { margin: 1rem 0; }
+figure img { max-width: 100%; height: auto; border: 1px solid var(--line); background: #fff; }
+figcaption { color: var(--soft); overflow-wrap: anywhere; }
 td > svg:only-child { margin-top: .5rem; }
 .track { fill: var(--line); }
 .bar { fill: var(--bar); }
@@ -70,10 +73,15 @@ td > svg:only-child { margin-top: .5rem; }
 """
 
 
-def page(document: Mapping[str, Any], digest: str) -> str:
-    """Return the page of a report document (see `Report.to_json`); `digest` is the SHA-256 of its JSON."""
+def page(document: Mapping[str, Any], digest: str, figures: Iterable[str] = ()) -> str:
+    """Return the page of a report document (see `Report.to_json`); `digest` is the SHA-256 of its JSON.
+
+    `figures` are HTML, each with its picture inside.
+    """
     parts = [_head(document, digest), _checks(document), _counterfactual(document), _folds(document)]
     parts += [_evidence(finding) for finding in document["findings"] if finding["items"]]
+    shown = "".join(figures)
+    parts += [f"<section><h2>Pictures</h2>{shown}</section>"] if shown else []
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{NOTHING_FROM_ELSEWHERE}">\n'

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.data.audit.copies import Searched, copy_checks
 from harness.data.audit.counterfactual import crop_level_leak, leaked_shares
 from harness.data.audit.duplicates import same_bytes, same_mask, same_pixels, two_masks
 from harness.data.audit.emptiness import empty_share
+from harness.data.audit.figures import Figure
 from harness.data.audit.filling import odd_filling
 from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
 from harness.data.audit.groups import group_ids, group_overlap, one_fold_each
@@ -69,9 +70,9 @@ class Report:
         """Return the report as one JSON document without times or places."""
         return json.dumps(self._document(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def to_html(self) -> str:
+    def to_html(self, figures: Iterable[Figure] = ()) -> str:
         """Return the report as one self-contained page."""
-        return page(self._document(), self.digest)
+        return page(self._document(), self.digest, [figure.to_html() for figure in figures])
 
     def _document(self) -> dict[str, Any]:
         head = ("schema_version", "audit_version", "manifest", "split")

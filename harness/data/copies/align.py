@@ -80,6 +80,15 @@ def align(first: Fingerprint, second: Fingerprint, *, mirrored: bool) -> Alignme
     return Alignment(movement, mirrored, inliers, agreement, overlap)
 
 
+def matched_points(first: Fingerprint, second: Fingerprint, movement: Matrix) -> tuple[Floats, Floats]:
+    """Return the places (M, 2) in both pictures, at SIDE, of the matches that follow the movement."""
+    matches = _matches(first.descriptors, second.descriptors)
+    ours, theirs = first.points[matches[:, 0], :2], second.points[matches[:, 1], :2]
+    there = ours @ movement[:, :2].T + movement[:, 2]
+    follows = np.linalg.norm(there - theirs, axis=1) < REACH
+    return ours[follows], theirs[follows]
+
+
 def compare(
     first: Fingerprint, second: Fingerprint, movement: Matrix, *, mirrored: bool
 ) -> tuple[float, float]:
