@@ -9,7 +9,7 @@ from harness.data.copies.plants import PLANTS
 from harness.data.copies.recognize import recognize
 from tests.data.copies.conftest import mark, marks, own_groups, picture
 
-COUNT = 30
+COUNT = 16
 
 
 def sure(found):
@@ -74,6 +74,7 @@ def test_above_some_hundred_overlaps_are_said_not_to_be_looked_for(monkeypatch):
     cuts = [mark("brushed", number, 120, 0) for number in range(2)]
     many = [*marks("brushed", 10), *cuts, mark("brushed", 3)]
     assert sure(find_pairs(many, own_groups(13), threads=1)) == {(0, 10), (1, 11), (3, 12)}
+    monkeypatch.setattr(featureless, "ALIKE", 0.7)  # so that none is met by luck
     monkeypatch.setattr(featureless, "MOST_OVERLAPS", 12)
     found = find_pairs(many, own_groups(13), threads=1)
     assert (found.plain_run, found.plain_overlaps_run) == (True, False)
@@ -95,10 +96,10 @@ def test_flat_pictures_are_no_copies_of_each_other():
 def test_what_all_brushed_pictures_show_makes_no_two_of_them_one():
     """A dark frame, as of a holder, around streaks of their own or around nothing."""
     framed = []
-    for number in range(20):
+    for number in range(10):
         image = 120 + (picture("brushed", number).astype(float) - 120) / 10
         image[:, 20:28] = image[20:28] = image[:, -28:-20] = image[-28:-20] = 20
         framed.append(recognize(image.astype(np.uint8)))
-    found = find_pairs(framed, own_groups(20), threads=1)
+    found = find_pairs(framed, own_groups(10), threads=1)
     assert not found.verifiable.any()
-    assert sure(found) == set()
+    assert (found.plain_run, found.plain_overlaps_run, found.pairs) == (False, False, ())

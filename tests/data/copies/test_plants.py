@@ -56,7 +56,7 @@ def test_a_shifted_copy_lacks_up_to_a_tenth_at_two_sides():
 
 def test_another_exposure_keeps_the_order_of_the_grays():
     for copy in copies("relit", GRAY):
-        table = [np.unique(copy[GRAY == level]) for level in np.unique(GRAY)]
+        table = [np.unique(copy[level == GRAY]) for level in np.unique(GRAY)]
         assert all(len(levels) == 1 for levels in table)
         assert (np.diff(np.concatenate(table).astype(int)) >= 0).all()
     assert min(c.mean() for c in copies("relit", GRAY)) < GRAY.mean() - 20
