@@ -5,6 +5,7 @@ from harness.data.copies import canary
 from harness.data.copies.canary import Planted, plant, recall
 from harness.data.copies.find import find_pairs
 from harness.data.copies.plants import PLANTS
+from harness.data.copies.recognize import recognize
 from tests.data.copies.conftest import mark, marks, own_groups, picture
 
 COUNT, CHOSEN = 20, 4
@@ -70,3 +71,10 @@ def test_the_seed_chooses_the_pictures(whole, monkeypatch):
     origins = [{copy.origin for copy in plant(whole, names, grain, seed=seed)} for seed in (0, 0, 1)]
     assert origins[0] == origins[1] != origins[2]
     assert len(origins[0]) == 2
+
+
+def test_a_png_is_copied_without_another_loss():
+    rng = np.random.default_rng(0)
+    rng.permutation(1)
+    expected = recognize(next(iter(PLANTS.values()))(grain(0), rng))
+    assert plant(marks("grain", 1), ["a.png"], grain)[0].mark.to_bytes() == expected.to_bytes()

@@ -172,3 +172,13 @@ def test_verifiable_is_told_for_each_picture_and_plain_ones_are_compared_apart()
     found = find_pairs(mixed, own_groups(6), threads=1)
     assert found.verifiable.tolist() == [is_verifiable(m) for m in mixed] == [True, False] * 2 + [True, False]
     assert sure(found) == {(0, 4), (1, 3)}
+
+
+def test_a_stamp_on_a_quarter_of_two_pictures_is_shown_and_is_not_sure():
+    stamped = marks("grain", 10)
+    for number in (20, 21):
+        image = picture("grain", number).copy()
+        image[64:192, 64:192] = picture("grain", 500)[:128, :128]
+        stamped.append(recognize(image))
+    found = find_pairs(stamped, own_groups(12), threads=1)
+    assert [(pair.first, pair.second, pair.sure) for pair in found.pairs] == [(10, 11, False)]
