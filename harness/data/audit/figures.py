@@ -50,7 +50,8 @@ def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[
         caption = (
             f"{files[0]} and {files[1]}: {described['how']}, {decision}; turn {described['turn']:g}°, scale "
             f"{described['scale']:g}, {'mirrored, ' if pair.alignment.mirrored else ''}"
-            f"{pair.alignment.inliers} key points, agreement {pair.alignment.agreement:.2f}, overlap {pair.alignment.overlap:.0%}. "
+            f"{pair.alignment.inliers} key points, "
+            f"agreement {pair.alignment.agreement:.2f}, overlap {pair.alignment.overlap:.0%}. "
             "Left to right: the first, the second laid on it, their difference, key points that agree."
         )
         grays = [gray_at_side(image_pixels(read_file(root / file), root / file)) for file in files]

@@ -30,7 +30,7 @@ Pairs = NDArray[np.intp]
 def propose(marks: Sequence[Fingerprint], seed: int = 0) -> Pairs:
     """Return rows (first, second, mirrored) with first < second of the pictures worth aligning, sorted."""
     entries = _Entries(marks)
-    if len(entries.picture) < 2:
+    if len(entries.picture) < 4:  # two key points, each as it is and mirrored
         return np.zeros((0, 3), np.intp)
     rng = np.random.default_rng(seed)
     projected = entries.project(rng)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from harness.data.copies import featureless
-from harness.data.copies.align import SAME, Alignment, align
+from harness.data.copies.align import SAME, Alignment, align, compare
 from harness.data.copies.canary import Planted
 from harness.data.copies.candidates import propose
 from harness.data.copies.fingerprint import Fingerprint
@@ -23,9 +23,7 @@ UNRELATED = 3000  # pairs of pictures from different groups that are aligned for
 TAIL = 0.99  # share of them that must stay below half the threshold
 PLAIN_SAME = 0.9  # agreement from which textures without key points are one
 PLAIN_OVERLAP = 0.4  # share both must show for that
-PLAIN_TAIL = (
-    0.5  # agreement that unrelated textures without key points may reach before none can be told apart
-)
+PLAIN_TAIL = 0.5  # agreement that most unrelated textures must stay below, or none can be told apart
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Found:
     verifiable: NDArray[np.bool_]
     calibration: Calibration
     planted_found: tuple[bool, ...]  # for each planted copy, whether it was paired with its origin
-    plain_run: bool  # whether copies among pictures without key points were looked for
+    plain_run: bool  # whether copies among pictures without key points were looked for and could be told
     plain_overlaps_run: bool
 
 
@@ -79,7 +77,7 @@ def find_pairs(
         calibration = _calibrate(marks, rows, groups, seed, pool)
         pairs = list(_by_key_points(whole, calibration.threshold, seed, pool))
         plain = np.flatnonzero(~verifiable)
-        plain_run = 2 <= len(plain) <= featureless.MOST
+        plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
         overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
         if plain_run:
             pairs += _by_texture(marks, plain, overlaps=overlaps_run)
@@ -103,11 +101,20 @@ def _by_key_points(
 
 
 def _by_texture(marks: Sequence[Fingerprint], plain: NDArray[np.intp], *, overlaps: bool) -> Iterator[Pair]:
-    """Yield pairs of pictures without key points; none where unrelated ones look alike too."""
+    """Yield pairs of pictures without key points."""
     found = list(featureless.pairs_of([marks[i] for i in plain], overlaps=overlaps))
     worth = [(a, b, at) for a, b, at in found if at.agreement >= SAME and at.overlap >= PLAIN_OVERLAP]
     for a, b, at in worth:
         yield Pair(int(plain[a]), int(plain[b]), at, sure=at.agreement >= PLAIN_SAME)
+
+
+def _look_alike(
+    marks: Sequence[Fingerprint], plain: NDArray[np.intp], groups: Sequence[str], seed: int
+) -> bool:
+    """Tell whether unrelated pictures without key points agree as a rule, as those in one frame do."""
+    drawn = _unrelated(plain, np.asarray(groups, object), np.random.default_rng(seed))
+    reached = [compare(marks[a], marks[b], np.eye(2, 3), mirrored=False)[0] for a, b in drawn]
+    return bool(np.median(reached or [0.0]) > PLAIN_TAIL)
 
 
 def _calibrate(

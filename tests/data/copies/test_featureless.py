@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,18 @@ from harness.data.copies.find import PLAIN_SAME, find_pairs
 from harness.data.copies.fingerprint import SIDE
 from harness.data.copies.plants import PLANTS
 from harness.data.copies.recognize import recognize
-from tests.data.copies.conftest import mark, marks, own_groups, picture
+from tests.data.copies.conftest import mark, own_groups, picture
 
-COUNT = 30
+COUNT = 16
+
+
+def bare(found):
+    """Return a fingerprint without the few key points that a brushed surface has."""
+    return replace(found, points=found.points[:0], descriptors=found.descriptors[:0])
+
+
+def plain(count, first=0, **at):
+    return [bare(mark("brushed", number, **at)) for number in range(first, first + count)]
 
 
 def sure(found):
@@ -18,7 +29,7 @@ def sure(found):
 
 @pytest.mark.parametrize("first", [0, 100])
 def test_brushed_strangers_are_no_pairs(first):
-    found = find_pairs(marks("brushed", COUNT, first), own_groups(COUNT), threads=1)
+    found = find_pairs(plain(COUNT, first), own_groups(COUNT), threads=1)
     assert not found.verifiable.any()
     assert found.plain_run
     assert found.plain_overlaps_run
@@ -28,8 +39,8 @@ def test_brushed_strangers_are_no_pairs(first):
 @pytest.mark.parametrize("kind", ["re-encoded", "resized", "relit", "mirrored", "turned"])
 def test_copies_of_brushed_surfaces_are_sure(kind):
     rng = np.random.default_rng(1)
-    copies = [recognize(PLANTS[kind](picture("brushed", number), rng)) for number in range(5)]
-    found = find_pairs([*marks("brushed", COUNT), *copies], own_groups(COUNT + 5), threads=1)
+    copies = [bare(recognize(PLANTS[kind](picture("brushed", number), rng))) for number in range(5)]
+    found = find_pairs([*plain(COUNT), *copies], own_groups(COUNT + 5), threads=1)
     assert sure(found) == {(number, COUNT + number) for number in range(5)}
     assert {pair.alignment.mirrored for pair in found.pairs} == {kind == "mirrored"}
 
@@ -62,18 +73,19 @@ def test_copies_are_proposed_the_right_way_whichever_comes_first(number):
 
 
 def test_overlapping_cuts_of_one_brushed_surface_are_sure():
-    cuts = [mark("brushed", number, 64, 32) for number in range(4)]
-    found = find_pairs([*marks("brushed", COUNT), *cuts], own_groups(COUNT + 4), threads=1)
+    found = find_pairs([*plain(COUNT), *plain(4, y=64, x=32)], own_groups(COUNT + 4), threads=1)
     assert sure(found) == {(number, COUNT + number) for number in range(4)}
     for pair in found.pairs:
-        assert pair.alignment.movement[:, 2] == pytest.approx((-24, -48), abs=2)
-        assert pair.alignment.overlap == pytest.approx(0.75 * 0.875, abs=0.03)
+        along, across = pair.alignment.movement[:, 2]
+        assert across == pytest.approx(-48, abs=2)
+        assert along == pytest.approx(-24, abs=24), "streaks are nearly the same all along"
+        assert pair.alignment.overlap == pytest.approx(0.75 * 0.875, abs=0.1)
 
 
 def test_above_some_hundred_overlaps_are_said_not_to_be_looked_for(monkeypatch):
-    cuts = [mark("brushed", number, 120, 0) for number in range(2)]
-    many = [*marks("brushed", 10), *cuts, mark("brushed", 3)]
+    many = [*plain(10), *plain(2, y=80), *plain(1, first=3)]
     assert sure(find_pairs(many, own_groups(13), threads=1)) == {(0, 10), (1, 11), (3, 12)}
+    monkeypatch.setattr(featureless, "ALIKE", 0.7)  # so that none is met by luck
     monkeypatch.setattr(featureless, "MOST_OVERLAPS", 12)
     found = find_pairs(many, own_groups(13), threads=1)
     assert (found.plain_run, found.plain_overlaps_run) == (True, False)
@@ -95,10 +107,10 @@ def test_flat_pictures_are_no_copies_of_each_other():
 def test_what_all_brushed_pictures_show_makes_no_two_of_them_one():
     """A dark frame, as of a holder, around streaks of their own or around nothing."""
     framed = []
-    for number in range(20):
+    for number in range(10):
         image = 120 + (picture("brushed", number).astype(float) - 120) / 10
         image[:, 20:28] = image[20:28] = image[:, -28:-20] = image[-28:-20] = 20
         framed.append(recognize(image.astype(np.uint8)))
-    found = find_pairs(framed, own_groups(20), threads=1)
+    found = find_pairs(framed, own_groups(10), threads=1)
     assert not found.verifiable.any()
-    assert sure(found) == set()
+    assert (found.plain_run, found.plain_overlaps_run, found.pairs) == (False, False, ())

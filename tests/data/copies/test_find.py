@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from harness.data.copies import find
 from harness.data.copies.align import SAME
 from harness.data.copies.canary import Planted
 from harness.data.copies.find import FEWEST_INLIERS, find_pairs
@@ -10,6 +11,11 @@ from tests.data.copies.conftest import mark, marks, own_groups, picture
 
 STRANGERS = 40
 ORIGINS = (3, 11, 30)
+
+
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    monkeypatch.setattr(find, "UNRELATED", 500)
 
 
 def sure(found):
@@ -59,7 +65,7 @@ def test_each_copy_is_found_and_no_strangers_are_paired(strangers, kind, ending)
     assert found.pairs == ()
     assert found.verifiable.all()
     assert found.calibration.threshold == FEWEST_INLIERS
-    assert (found.calibration.unrelated, found.calibration.reached) > (1000, 0) or kind == "weave"
+    assert found.calibration.unrelated > 500
 
 
 def test_weaves_that_lie_in_step_are_strangers():
@@ -89,10 +95,10 @@ def test_what_was_planted_is_found_beside_the_sets_own_pairs(with_copies):
     assert sure(found) == sure(find_pairs(with_copies, own_groups(len(with_copies)), threads=1))
 
 
-def test_pairs_do_not_depend_on_threads_nor_on_being_asked_again(with_copies):
+def test_pairs_do_not_depend_on_threads(with_copies):
     groups = own_groups(len(with_copies))
-    first, again, threaded = (find_pairs(with_copies, groups, threads=threads) for threads in (1, 1, 4))
-    for other in (again, threaded):
+    first, *others = (find_pairs(with_copies, groups, threads=threads) for threads in (1, 4))
+    for other in others:
         assert other.calibration == first.calibration
         assert [(p.first, p.second, p.sure) for p in other.pairs] == [
             (p.first, p.second, p.sure) for p in first.pairs
@@ -117,29 +123,32 @@ def test_a_set_of_few_pictures_is_searched_too(count):
         assert found.pairs == ()
         assert found.plain_run == (kind == "brushed" and count == 2)
         assert found.calibration.threshold == FEWEST_INLIERS
-    twice = [mark("grain", 0)] * 2
-    assert sure(find_pairs(twice, ["a", "b"], threads=1)) == {(0, 1)}
+
+
+def test_a_copy_is_found_among_three():
+    few = [mark("grain", 0), mark("grain", 1), mark("grain", 0)]
+    assert sure(find_pairs(few, own_groups(3), threads=1)) == {(0, 2)}
 
 
 def printed(count):
-    """Return grain of its own under one printed pattern in one place, as on a test chart."""
-    pattern = picture("grain", 500)[:128, :128]
+    """Return grain of its own beside one printed pattern in one place, with noise everywhere."""
     found = []
     for number in range(count):
-        image = picture("grain", number).copy()
-        image[64:192, 64:192] = pattern
-        found.append(recognize(image))
+        image = picture("grain", number).astype(float)
+        image[:, :160] = picture("grain", 500)[:, :160]
+        image += np.random.default_rng(number).normal(0, 16, image.shape)
+        found.append(recognize(image.clip(0, 255).astype(np.uint8)))
     return found
 
 
 def test_a_pattern_that_all_pictures_show_raises_the_threshold():
-    marked = printed(24)
-    found = find_pairs(marked, own_groups(24), threads=1)
+    marked = printed(16)
+    found = find_pairs(marked, own_groups(16), threads=1)
     assert found.calibration.threshold > 2 * FEWEST_INLIERS
     assert found.calibration.reached >= found.calibration.threshold / 2
     assert sure(found) == set()
     copied = [*marked, marked[4]]
-    assert sure(find_pairs(copied, own_groups(25), threads=1)) == {(4, 24)}
+    assert sure(find_pairs(copied, own_groups(17), threads=1)) == {(4, 16)}
 
 
 def test_copies_under_ids_of_their_own_do_not_raise_the_threshold():
@@ -159,6 +168,17 @@ def test_pictures_of_one_declared_group_do_not_calibrate():
 
 def test_verifiable_is_told_for_each_picture_and_plain_ones_are_compared_apart():
     mixed = [mark("grain", 0), mark("brushed", 0), mark("weave", 0), mark("brushed", 0), mark("grain", 0)]
-    found = find_pairs(mixed, own_groups(5), threads=1)
-    assert found.verifiable.tolist() == [is_verifiable(m) for m in mixed] == [True, False, True, False, True]
+    mixed.append(mark("brushed", 1))
+    found = find_pairs(mixed, own_groups(6), threads=1)
+    assert found.verifiable.tolist() == [is_verifiable(m) for m in mixed] == [True, False] * 2 + [True, False]
     assert sure(found) == {(0, 4), (1, 3)}
+
+
+def test_a_stamp_on_a_quarter_of_two_pictures_is_shown_and_is_not_sure():
+    stamped = marks("grain", 10)
+    for number in (20, 21):
+        image = picture("grain", number).copy()
+        image[64:192, 64:192] = picture("grain", 500)[:128, :128]
+        stamped.append(recognize(image))
+    found = find_pairs(stamped, own_groups(12), threads=1)
+    assert [(pair.first, pair.second, pair.sure) for pair in found.pairs] == [(10, 11, False)]

@@ -1,4 +1,4 @@
-import itertools
+from itertools import pairwise
 
 import pytest
 
@@ -9,13 +9,13 @@ WEAK = {"inliers": 8, "agreement": 0.7}
 
 
 def chained(positions, **strength):
-    return [pair(a, b, **strength) for a, b in itertools.pairwise(positions)]
+    return [pair(a, b, **strength) for a, b in pairwise(positions)]
 
 
 def are_neighbors(chain, groups, pairs):
     """Tell whether each two that follow each other in a chain are a pair or of one group."""
     linked = {(p.first, p.second) for p in pairs} | {(p.second, p.first) for p in pairs}
-    return all((a, b) in linked or groups[a] == groups[b] for a, b in itertools.pairwise(chain))
+    return all((a, b) in linked or groups[a] == groups[b] for a, b in pairwise(chain))
 
 
 def test_nothing_is_joined_where_nothing_was_found():
