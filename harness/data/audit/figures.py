@@ -84,7 +84,7 @@ def _lines(first: Gray, theirs: Gray, found: Alignment) -> NDArray[Any]:
     height = max(first.shape[0], theirs.shape[0])
     canvas = np.hstack([_on_white(first, height, zoom=1), _on_white(theirs, height, zoom=1)])
     ours, others = matched_points(fingerprint(first), fingerprint(theirs), found.movement)
-    ends = np.round(np.hstack([ours, others + np.float32([first.shape[1] + GAP, 0])])).astype(int)
+    ends = np.round(np.hstack([ours, others + np.array([first.shape[1] + GAP, 0])])).astype(int)
     for left, top, right, bottom in ends[:MATCHES].tolist():
         cv2.line(canvas, (left, top), (right, bottom), (60, 160, 60), 1, cv2.LINE_AA)
     return canvas
