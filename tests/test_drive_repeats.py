@@ -18,6 +18,12 @@ from harness.tracking.store import open_store
 from tests.conftest import Tiny
 
 
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
+
+
 @pytest.fixture(scope="module")
 def ran(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, Leaderboard, Path]:
     home = tmp_path_factory.mktemp("repeated")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pandas as pd
 
 from harness.config import Study
@@ -32,12 +33,18 @@ def test_new_pictures_make_a_child_split_that_moves_nobody(tiny: Tiny, tmp_path:
     first, again = ran(study, tmp_path), ran(study, tmp_path)
     assert again.split == first.split
     assert again.key == first.key
-    picture = cv2.imread(str(root / "images/5.png"))
-    cv2.imwrite(str(root / "images/new.png"), picture[::-1])
-    shutil.copy(root / "masks/14.png", root / "masks/new.png")
-    with (root / "instances.csv").open("a") as file:
-        file.write("images/new.png,masks/new.png,source-new,spot,full\n")
+    known = cv2.imread(str(root / "images/5.png"))
+    noise = np.random.default_rng(5).integers(0, 255, known.shape, dtype=np.uint8)
+    for name, picture in (("new", cv2.GaussianBlur(noise, (0, 0), 1.5)), ("mirrored", known[::-1])):
+        cv2.imwrite(str(root / f"images/{name}.png"), picture)
+        shutil.copy(root / "masks/14.png", root / f"masks/{name}.png")
+        with (root / "instances.csv").open("a") as file:
+            file.write(f"images/{name}.png,masks/{name}.png,source-{name},spot,full\n")
     child = ran(study, tmp_path)
+    of_known = (
+        pd.read_csv(root / "instances.csv").set_index("sample_path").loc["images/5.png", "source_image_id"]
+    )
+    assert child.split.repairs == {"source-mirrored": of_known}
     assert child.split.parent == first.split.id
     assert {group: child.split.folds[group] for group in first.split.folds} == dict(first.split.folds)
     assert "source-new" in child.split.folds
