@@ -141,6 +141,14 @@ def _of(cell: Cell | None) -> str:
     return f"{cell.recall:.1%} of {cell.verifiable}"
 
 
+def _with_silent(cell: Cell | None) -> str:
+    """Return found of planted, and how many were missed though both pictures passed as verifiable."""
+    if cell is None:
+        return "-"
+    silent = cell.verifiable - cell.found + cell.silent
+    return f"{cell.found + cell.others_found} of {cell.planted}" + (f", {silent} silent" if silent else "")
+
+
 def _head(names: Sequence[str]) -> Iterator[str]:
     yield _row(names)
     yield _row(["---"] * len(names))

@@ -27,7 +27,7 @@ def _missed_by_cells(cells: Iterable[Cell]) -> Iterator[str]:
     for cell in cells:
         name = f"{cell.texture}, {cell.form}, {cell.kind}"
         limit = PARTLY.get(cell.kind, RECALL)
-        if cell.recall is not None and cell.recall < limit and cell.texture != "brushed":
+        if cell.recall is not None and cell.recall < limit:
             yield f"{name}: {cell.found} of {cell.verifiable} found, {limit:.0%} asked for"
         if cell.false_merges:
             yield f"{name}: {cell.false_merges} false merges"

@@ -59,7 +59,7 @@ def test_pairs_are_counted_by_what_is_verifiable() -> None:
 
 
 def test_a_small_run_finds_the_leaks_of_grain_and_nothing_in_a_clean_set() -> None:
-    cells = run_planted(PlantedSet("grain", "JPEG", 0, 4))
+    cells = run_planted(PlantedSet("grain", "JPEG", 0, 2))
     cleans = run_clean(CleanSet("grain", 0, 16))
-    assert [cell.found for cell in cells] == [4] * len(KINDS)
+    assert [cell.found for cell in cells] == [2] * len(KINDS)
     assert missed(cells, cleans) == []
