@@ -37,7 +37,7 @@ ui: $(READY) ## MLflow's pages on what was run here
 bench: $(READY) ## time, as ratios side by side
 	$(BIN)/python -m benchmarks.loader
 
-bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit finds; 45 minutes on 2 cores
+bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit finds (tens of minutes)
 	$(BIN)/python -m benchmarks.audit
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
