@@ -1,0 +1,162 @@
+"""What the search for copies finds of planted leaks, and what it finds in clean sets, as tables.
+
+make bench-audit
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import cv2
+
+from benchmarks.clean import Clean, CleanSet, run_clean
+from benchmarks.limits import missed, verifiable_share
+from benchmarks.planted import FORMS, KINDS
+from benchmarks.recall import Cell, PlantedSet, run_planted, summed
+from benchmarks.textures import TEXTURES
+
+PAIRS = 300  # planted in each cell
+PER_SET = {
+    "brushed": 150
+}  # planted pairs at a time: overlaps without key points are looked for in 500 pictures
+CLEAN_PICTURES, CLEAN_SETS = 500, 5
+QUICK = 20  # times less of everything
+WORKERS = 2
+
+Task = PlantedSet | CleanSet
+Rows = Sequence[Cell] | Sequence[Clean]
+
+
+def main() -> int:
+    """Print the tables; return 1 where a limit is missed."""
+    parser = argparse.ArgumentParser(description="Plant copies in drawn surfaces and count what is found.")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of everything, to try it")
+    tasks = list(_tasks(quick=parser.parse_args().quick))
+    rows = [row for result in _run_all(tasks) for row in result]
+    cells = summed(row for row in rows if isinstance(row, Cell))
+    cleans = [row for row in rows if isinstance(row, Clean)]
+    for table in (recalls(cells), unverifiables(cells), by_texture(cells), clean_sets(cleans)):
+        print("\n".join(table), end="\n\n")
+    failures = missed(cells, cleans)
+    print(
+        "\n".join(["Missed limits:", *(f"- {line}" for line in failures)]) if failures else "All limits met."
+    )
+    return 1 if failures else 0
+
+
+def recalls(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the table of recall among verifiable pairs, a row a kind; false merges in the last column."""
+    columns = [(texture, form) for texture in TEXTURES if texture != "brushed" for form in FORMS]
+    yield from _head(["planted", *(f"{texture} {form}" for texture, form in columns), "false merges"])
+    table = {(cell.kind, cell.texture, cell.form): cell for cell in cells}
+    for kind in KINDS:
+        found = [_of(table.get((kind, *column))) for column in columns]
+        yield _row([kind, *found, str(sum(cell.false_merges for cell in cells if cell.kind == kind))])
+
+
+def unverifiables(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the table of planted pairs of which a picture is unverifiable, all kinds together."""
+    yield from _head(["pairs with an unverifiable picture", "planted", "found", "listed only", "silent"])
+    for texture, form in dict.fromkeys((cell.texture, cell.form) for cell in cells):
+        rows = [cell for cell in cells if (cell.texture, cell.form) == (texture, form)]
+        others = sum(cell.planted - cell.verifiable for cell in rows)
+        found, silent = sum(cell.others_found for cell in rows), sum(cell.silent for cell in rows)
+        yield _row([f"{texture} {form}", *map(str, (others, found, others - found - silent, silent))])
+
+
+def by_texture(cells: Sequence[Cell]) -> Iterator[str]:
+    """Yield the table of brushed surfaces, which are compared by whole texture."""
+    yield from _head(["brushed", *FORMS])
+    table = {(cell.kind, cell.form): cell for cell in cells if cell.texture == "brushed"}
+    for kind in KINDS:
+        rows = [table.get((kind, form)) for form in FORMS]
+        yield _row(
+            [kind, *(f"{row.found + row.others_found} of {row.planted}" if row else "" for row in rows)]
+        )
+
+
+def clean_sets(cleans: Sequence[Clean]) -> Iterator[str]:
+    """Yield the table of clean sets, a row a texture and form; several sets' numbers in their order."""
+    head = (
+        "sets of distinct surfaces",
+        "pictures",
+        "verifiable",
+        "merges",
+        "suspects",
+        "key points asked for",
+    )
+    yield from _head([*head, "pairs by average hash"])
+    for texture, form in dict.fromkeys((clean.texture, clean.form) for clean in cleans):
+        rows = [clean for clean in cleans if (clean.texture, clean.form) == (texture, form)]
+        share = verifiable_share(cleans, texture, form)
+        numbers = [
+            [getattr(row, name) for row in rows] for name in ("sure", "suspects", "threshold", "hash_pairs")
+        ]
+        listed = [", ".join(map(str, several)) for several in numbers]
+        yield _row([f"{texture} {form}", f"{len(rows)} x {rows[0].pictures}", f"{share:.1%}", *listed])
+
+
+def _tasks(*, quick: bool) -> Iterator[Task]:
+    """Yield planted sets, then clean ones."""
+    less = QUICK if quick else 1
+    for texture in TEXTURES:
+        size = PER_SET.get(texture, PAIRS) // less
+        for form in FORMS:
+            for first in range(0, PAIRS // less, size):
+                yield PlantedSet(texture, form, first, size)
+    pictures = CLEAN_SETS * CLEAN_PICTURES // less if quick else CLEAN_PICTURES
+    for texture in TEXTURES:
+        for number in range(1 if quick else CLEAN_SETS):
+            yield CleanSet(texture, number * pictures, pictures)
+
+
+def _run_all(tasks: Sequence[Task]) -> Iterator[Rows]:
+    """Yield what each task found, in their order, whichever of the processes ends first."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes to come
+    start = time.monotonic()
+    with ProcessPoolExecutor(
+        WORKERS, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        for done, (task, rows) in enumerate(zip(tasks, pool.map(run, tasks), strict=True), 1):
+            print(
+                f"{done} of {len(tasks)}, {time.monotonic() - start:.0f} s: {task}",
+                file=sys.stderr,
+                flush=True,
+            )
+            yield rows
+
+
+def run(task: Task) -> Rows:
+    """Return the rows of one task; runs in a process of its own."""
+    return run_planted(task) if isinstance(task, PlantedSet) else run_clean(task)
+
+
+def _of(cell: Cell | None) -> str:
+    if cell is None or cell.recall is None:
+        return "-"
+    return f"{cell.recall:.1%} of {cell.verifiable}"
+
+
+def _with_silent(cell: Cell | None) -> str:
+    """Return found of planted, and how many were missed though both pictures passed as verifiable."""
+    if cell is None:
+        return "-"
+    silent = cell.verifiable - cell.found + cell.silent
+    return f"{cell.found + cell.others_found} of {cell.planted}" + (f", {silent} silent" if silent else "")
+
+
+def _head(names: Sequence[str]) -> Iterator[str]:
+    yield _row(names)
+    yield _row(["---"] * len(names))
+
+
+def _row(values: Iterable[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
