@@ -20,6 +20,7 @@ COPIES_VERSION = 1  # part of what is kept on disk; raise it when another pair w
 FEWEST_INLIERS = 7  # key points that must agree on a movement, at least
 MARGIN = 2  # times what unrelated pairs of this set reach
 UNRELATED = 3000  # pairs of pictures from different groups that are aligned for this
+FEWEST_UNRELATED = 200  # pairs; of fewer, copies under own ids would be the rule
 TAIL = 0.99  # share of them that must stay below half the threshold
 PLAIN_SAME = 0.9  # agreement from which textures without key points are one
 PLAIN_OVERLAP = 0.4  # share both must show for that
@@ -137,6 +138,7 @@ def _calibrate(
         reached[mirrored] = np.array([a.inliers if a and a.agreement >= SAME else 0 for a in found] or [0])
     tails = [int(np.quantile(counts, TAIL, method="higher")) for counts in reached.values()]
     tail = max(tails) if np.median(reached[0]) > 0 else min(tails)
+    tail = tail if len(drawn) >= FEWEST_UNRELATED else 0
     threshold = max(FEWEST_INLIERS, MARGIN * tail)
     return Calibration(threshold, 2 * len(drawn), tail, int(max(counts.max() for counts in reached.values())))
 

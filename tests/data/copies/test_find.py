@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -182,3 +183,11 @@ def test_a_stamp_on_a_quarter_of_two_pictures_is_shown_and_is_not_sure():
         stamped.append(recognize(image))
     found = find_pairs(stamped, own_groups(12), threads=1)
     assert [(pair.first, pair.second, pair.sure) for pair in found.pairs] == [(10, 11, False)]
+
+
+def test_two_equal_pictures_among_flat_ones_are_a_pair():
+    noise = np.clip(np.random.default_rng(8).normal(120, 60, (256, 256)), 0, 255).astype(np.uint8)
+    grain = cv2.GaussianBlur(noise, (0, 0), 1.6)
+    flat = [np.full((256, 256), gray, np.uint8) for gray in (90, 120, 150)]
+    found = find_pairs([recognize(shown) for shown in (grain, *flat, grain)], list("abcde"))
+    assert [(pair.first, pair.second, pair.sure) for pair in found.pairs] == [(0, 4, True)]
