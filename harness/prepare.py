@@ -203,7 +203,7 @@ def _split(
     previous = _previous_split(study, home)
     if previous is not None and previous.manifest == manifest:
         again = reapply(samples, previous)
-        if set(previous.folds) == set(again.samples["group"]):
+        if set(again.samples["group"]) <= set(previous.folds):
             return again, previous
     as_given = study.data.groups == "trust" or bool(samples["fold"].notna().any())
     repaired = Repaired(samples, {}) if as_given else repair(samples, copies, previous)

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from harness.errors import DataError
+
 KEPT_VERSION = 1  # part of the file's name; raise it when the table changes
 TIMEOUT = 60.0  # seconds a process waits for another one's write
 
@@ -16,14 +18,10 @@ class Kept:
         caches.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         path = caches / f"kept-{KEPT_VERSION}.sqlite"
-        self._store = sqlite3.connect(path, timeout=TIMEOUT, check_same_thread=False, isolation_level=None)
-        self._store.execute("PRAGMA journal_mode = WAL")
-        self._store.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # a power cut may lose the last writes, never the file
-        self._store.execute(
-            "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID"
-        )
+        try:
+            self._store = _opened(path)
+        except sqlite3.Error as error:
+            raise DataError(f"{path}: cannot be used ({error}); delete it, it is made anew") from error
 
     def get(self, key: str) -> bytes | None:
         """Return what is kept under the key."""
@@ -43,3 +41,11 @@ class Kept:
 
     def close(self) -> None:
         self._store.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    store = sqlite3.connect(path, timeout=TIMEOUT, check_same_thread=False, isolation_level=None)
+    store.execute("PRAGMA journal_mode = WAL")
+    store.execute("PRAGMA synchronous = NORMAL")  # a power cut may lose the last writes, never the file
+    store.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+    return store

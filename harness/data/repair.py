@@ -41,7 +41,7 @@ def repair(samples: pd.DataFrame, copies: Copies, parent: Split | None) -> Repai
     names = _names(joined.names, parent)
     final = group.map(lambda name: names.get(name, name))
     changed = samples["group"] != final
-    repairs = dict(zip(samples["group"][changed], final[changed], strict=True))
+    repairs = {**before, **dict(zip(samples["group"][changed], final[changed], strict=True))}
     return Repaired(samples.assign(group=final), dict(sorted(repairs.items())), joined.runaways)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.data.kept import Kept
+from harness.errors import DataError
 
 # Writes values of its own for ever or a number of times, and the one key that all write.
 WRITER = """
@@ -141,3 +142,11 @@ def test_deleting_the_file_is_harmless_also_where_a_killed_writer_left_its_log(t
     assert again.get("a") == b"new"
     again.close()
     assert is_sound(file_of(tmp_path))
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path):
+    Kept(tmp_path).close()
+    (file,) = tmp_path.glob("kept-*.sqlite")
+    file.write_bytes(b"no database, but a text of some length" * 400)
+    with pytest.raises(DataError, match=r"sqlite: cannot be used .*delete it, it is made anew"):
+        Kept(tmp_path)

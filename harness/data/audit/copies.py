@@ -71,7 +71,7 @@ def _apart(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
 
 def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, copies: Copies) -> Finding:
     kind, title = KINDS[id]
-    own = pairs[pairs["how"] == kind]
+    own = pairs[(pairs["how"] == kind) & (pairs["sure"] | ~pairs["joined"])]
     sure, suspects = own[own["sure"]], own[~own["sure"]]
     leaks, together = sure[sure["leaks"] & ~sure["joined"]], sure[~sure["leaks"] & ~sure["joined"]]
     joined = sure[sure["joined"]]

@@ -55,7 +55,7 @@ class Alignment:
             how = "overlap"
         else:
             how = "turned or mirrored" if self.mirrored or quarters else "copy"
-        numbers = {"turn": round(turn, 1), "scale": round(scale, 3), "mirrored": self.mirrored}
+        numbers = {"turn": round(turn, 1) + 0.0, "scale": round(scale, 3), "mirrored": self.mirrored}
         evidence = {"agreement": round(self.agreement, 3), "overlap": round(self.overlap, 3)}
         return {"how": how, **numbers, "inliers": self.inliers, **evidence}
 
@@ -109,6 +109,8 @@ def compare(
 def _agreement(ours: Floats, theirs: Floats, seen: NDArray[np.bool_]) -> float:
     """Return the median over blocks of the correlation of their pixels; 0 where too few have a texture."""
     rows, columns = (length // BLOCK for length in ours.shape)
+    if rows * columns < 4:  # a strip
+        return 0.0
     blocks = [_blocks(part, rows, columns) for part in (ours, theirs, seen)]
     a, b = (part - part.mean(1, keepdims=True) for part in blocks[:2])
     spread_a, spread_b = (np.sqrt((part**2).mean(1)) for part in (a, b))

@@ -67,7 +67,10 @@ def _is_strong(pair: Pair, threshold: int) -> bool:
 
 def _runaways(codes: Labels, joined: Labels, held: Labels) -> list[int]:
     """Return the components that are too large for what holds them together."""
-    sizes = np.bincount(joined[codes])
+    members = np.bincount(codes)
+    largest_member = np.zeros(joined.max(initial=-1) + 1, np.intp)
+    np.maximum.at(largest_member, joined, members)
+    sizes = np.bincount(joined[codes]) - largest_member + 1  # what joining adds to the largest declared group
     several = np.bincount(joined) > 1
     falls_apart = np.array([len(np.unique(held[joined == c])) > 1 for c in range(len(sizes))], bool)
     large = sizes > max(SMALL_BLOB, LARGE_SHARE * len(codes))

@@ -110,3 +110,9 @@ def test_agreement_is_none_where_too_little_is_textured_or_shown():
     far = np.array([[1, 0, 185], [0, 1, 0]], float)
     assert compare(whole, whole, far, mirrored=False)[0] == 0
     assert align(flat, whole, mirrored=False) is None
+
+
+def test_strips_are_compared_without_a_crash():
+    strip = recognize(np.random.default_rng(3).integers(0, 255, (100, 2048), dtype=np.uint8))
+    agreement, _ = compare(strip, strip, np.eye(2, 3), mirrored=False)
+    assert agreement == 0
