@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import DataError
@@ -34,10 +34,6 @@ class Kept:
         with self._lock, self._store:  # which is committed, or rolled back after an error
             self._store.execute("BEGIN IMMEDIATE")
             self._store.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", values.items())
-
-    def get_all(self, keys: Iterable[str]) -> list[bytes | None]:
-        """Return what is kept under each key, in order."""
-        return [self.get(key) for key in keys]
 
     def close(self) -> None:
         self._store.close()

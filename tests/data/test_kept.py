@@ -51,10 +51,10 @@ def test_values_come_back_also_from_another_opening(tmp_path: Path) -> None:
     kept.put(values)
     kept.put({})
     assert {key: kept.get(key) for key in values} == values
-    assert kept.get_all(["c/ü", "nothing", "a", "a"]) == [b"c", None, values["a"], values["a"]]
+    assert [kept.get(key) for key in ["c/ü", "nothing", "a", "a"]] == [b"c", None, values["a"], values["a"]]
     kept.close()
     again = Kept(tmp_path / "not" / "there" / "yet")
-    assert again.get_all(values) == list(values.values())
+    assert [again.get(key) for key in values] == list(values.values())
     assert again.get("nothing") is None
     again.close()
 
@@ -63,7 +63,7 @@ def test_the_first_value_stays(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     kept.put({"a": b"first"})
     kept.put({"a": b"second", "b": b"other"})
-    assert kept.get_all(["a", "b"]) == [b"first", b"other"]
+    assert [kept.get(key) for key in ["a", "b"]] == [b"first", b"other"]
     kept.close()
 
 
@@ -72,7 +72,7 @@ def test_values_that_cannot_be_kept_leave_none_of_theirs_and_no_obstacle(tmp_pat
     with pytest.raises(sqlite3.Error):
         kept.put({"a": b"a", "b": ["no bytes"]})  # type: ignore[dict-item]
     kept.put({"c": b"c"})
-    assert kept.get_all("abc") == [None, None, b"c"]
+    assert [kept.get(key) for key in "abc"] == [None, None, b"c"]
     kept.close()
 
 
@@ -82,7 +82,7 @@ def test_threads_share_one_opening(tmp_path: Path) -> None:
     def use(name: int) -> list[bytes | None]:
         for number in range(20):
             kept.put({f"{name}-{number}": bytes([name]) * 100})
-        return kept.get_all(f"{name}-{number}" for number in range(20))
+        return [kept.get(f"{name}-{number}") for number in range(20)]
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(use, range(8))) == [[bytes([name]) * 100] * 20 for name in range(8)]
@@ -98,8 +98,8 @@ def test_processes_that_open_and_write_at_once_lose_nothing(tmp_path: Path) -> N
     kept = Kept(tmp_path)
     for name in names:
         keys = [f"{name}-{number}-{part}" for number in range(25) for part in range(20)]
-        assert kept.get_all(keys) == [name.encode() * 1000] * len(keys)
-    assert set(kept.get_all(f"shared-{number}" for number in range(25))) <= {name.encode() for name in names}
+        assert [kept.get(key) for key in keys] == [name.encode() * 1000] * len(keys)
+    assert {kept.get(f"shared-{number}") for number in range(25)} <= {name.encode() for name in names}
     kept.close()
 
 
@@ -121,7 +121,7 @@ def test_a_writer_killed_in_the_middle_leaves_whole_writes(tmp_path: Path, after
     told = killed(tmp_path, after)
     kept = Kept(tmp_path)
     keys = [[f"killed-{number}-{part}" for part in range(20)] for number in range(told + 2)]
-    found = [kept.get_all(part) for part in keys]
+    found = [[kept.get(key) for key in part] for part in keys]
     whole, none = [b"killed" * 1000] * 20, [None] * 20
     assert found[:told] == [whole] * told
     assert all(part in (whole, none) for part in found[told:])
