@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.planted import FORMS, scene
+from benchmarks.planted import ENDINGS, FORMS, scene
 from benchmarks.textures import Pixels
+from harness.data.copies.canary import plant
 from harness.data.copies.find import find_pairs
 from harness.data.copies.recognize import recognize
 
@@ -53,7 +54,9 @@ def hash_pairs(pictures: list[Pixels]) -> int:
 def _run(clean: CleanSet, form: str) -> Clean:
     numbers = range(clean.first, clean.first + clean.pictures)
     pictures = [scene(clean.texture, SEED, number, form).stored for number in numbers]
-    found = find_pairs([recognize(pixels) for pixels in pictures], [str(i) for i in numbers], threads=1)
+    marks = [recognize(pixels) for pixels in pictures]
+    canary = plant(marks, [f"a{ENDINGS[form]}"] * len(marks), pictures.__getitem__)
+    found = find_pairs(marks, [str(i) for i in numbers], canary, threads=1)
     return Clean(
         *(clean.texture, form, clean.pictures),
         verifiable=int(found.verifiable.sum()),

@@ -120,3 +120,4 @@ FORMS: dict[str, Callable[[Pixels, Generator], Pixels]] = {
     "PNG": lambda pixels, rng: pixels,  # lossless: what comes back is what was written
     "JPEG": lambda pixels, rng: plants.as_jpeg(pixels, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))),
 }
+ENDINGS = {"PNG": ".png", "JPEG": ".jpg"}

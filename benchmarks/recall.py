@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.planted import FORMS, KINDS, Scene, copy_of, scene
+from benchmarks.planted import ENDINGS, FORMS, KINDS, Scene, copy_of, scene
+from harness.data.copies.canary import plant
 from harness.data.copies.find import Found, find_pairs
 from harness.data.copies.fingerprint import Fingerprint
 from harness.data.copies.recognize import recognize
@@ -52,10 +53,12 @@ def run_planted(planted: PlantedSet) -> list[Cell]:
     numbers = range(planted.first, planted.first + planted.pictures)
     scenes = [scene(planted.texture, SEED, number, planted.form) for number in numbers]
     originals = [recognize(at.stored) for at in scenes]
+    canary = plant(originals, [f"a{ENDINGS[planted.form]}"] * len(scenes), lambda at: scenes[at].stored)
     cells = []
     for kind in KINDS:
         copies = list(_marks_of_copies(scenes, numbers, kind, planted.form))
-        found = find_pairs([*originals, *copies], [str(i) for i in range(2 * len(scenes))], threads=1)
+        groups = [str(i) for i in range(2 * len(scenes))]
+        found = find_pairs([*originals, *copies], groups, canary, threads=1)
         cells.append(count(planted.texture, planted.form, kind, found))
     return cells
 

@@ -82,11 +82,16 @@ def align(first: Fingerprint, second: Fingerprint, *, mirrored: bool) -> Alignme
 
 def matched_points(first: Fingerprint, second: Fingerprint, movement: Matrix) -> tuple[Floats, Floats]:
     """Return the places (M, 2) in both pictures, at SIDE, of the matches that follow the movement."""
-    matches = _matches(first.descriptors, second.descriptors)
-    ours, theirs = first.points[matches[:, 0], :2], second.points[matches[:, 1], :2]
-    there = ours @ movement[:, :2].T + movement[:, 2]
-    follows = np.linalg.norm(there - theirs, axis=1) < REACH
-    return ours[follows], theirs[follows]
+    rows = followers(first, second, movement)
+    return first.points[rows[:, 0], :2], second.points[rows[:, 1], :2]
+
+
+def followers(first: Fingerprint, second: Fingerprint, movement: Matrix) -> NDArray[np.intp]:
+    """Return rows (M, 2) of key points in both pictures, matches that follow the movement."""
+    rows = _matches(first.descriptors, second.descriptors)
+    there = first.points[rows[:, 0], :2] @ movement[:, :2].T + movement[:, 2]
+    near: NDArray[np.intp] = rows[np.linalg.norm(there - second.points[rows[:, 1], :2], axis=1) < REACH]
+    return near
 
 
 def compare(

@@ -1,145 +1,150 @@
 """Propose the pairs of pictures worth aligning, without looking at every pair: random projections of descriptors.
 
-Descriptors whose first bits agree in one of several random rotations share a bucket (Charikar, STOC 2002); a pair of
-pictures is proposed where several key points meet so, and tell of the same turn and change of scale.
+Descriptors whose first bits agree in one of several random rotations share a bucket (Charikar, STOC 2002). They are
+projected first to where copies differ least and strangers most (LDAHash: Strecha et al., PAMI 2012). Two pictures are
+proposed where several key points that met tell of one movement.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.copies.align import MIRRORED
-from harness.data.copies.fingerprint import Fingerprint
+from harness.data.copies.fingerprint import Fingerprint, Floats
+from harness.data.copies.movements import (
+    PER_PICTURE,
+    Meetings,
+    Numbers,
+    Rows,
+    best_of_each,
+    meeting_numbers,
+    roughly,
+    straight,
+)
 
-PER_PICTURE = 128  # strongest key points of a picture that propose
-DIMENSIONS = 32  # principal components that bits are taken from
-TABLES = 10
-MEETINGS = 6  # per entry and table, at most: the number of bits grows with the set so that chance stays rare
-NEIGHBORS = 16  # of a bucket's members, in random order, that one is paired with
-VOTES = 3  # key points that must tell of the same movement
-PER_PAIRING = 24  # proposals a picture may make, the best
-TURNS = 12  # bins of 30 degrees
-SAMPLE = 20_000  # descriptors that the principal components are taken from
-MOST_BITS = 31
+DIMENSIONS = 48  # that bits are taken from
+FLOOR = 0.02  # of the variance of descriptors, taken for noise everywhere
+TABLES, MOST_TABLES = 14, 56  # small sets get more, as they cost next to nothing
+ENTRIES = 1_500_000  # of all tables together, up to which there are more than TABLES
+CHANCE = 0.4  # entries that one meets in a table, at most; the number of bits grows with the set
+NEIGHBORS = 8  # of a bucket's members, in random order, that one is paired with
+SAMPLE = 20_000  # descriptors that the covariance is taken from
+FEWEST_BITS, MOST_BITS = 8, 31
+TOGETHER = 80  # pictures whose descriptors are projected at once
 
-Bits = NDArray[np.uint64]
-Pairs = NDArray[np.intp]
+Base = tuple[Floats, Floats]
+Keys = NDArray[np.uint32]
 
 
-def propose(marks: Sequence[Fingerprint], seed: int = 0) -> Pairs:
-    """Return rows (first, second, mirrored) with first < second of the pictures worth aligning, sorted."""
+def propose(
+    marks: Sequence[Fingerprint], noise: Floats | None = None, *, seed: int = 0, threads: int = 1
+) -> Rows:
+    """Return rows (first, second, mirrored) with first < second of the pictures worth aligning, sorted.
+
+    `noise` (128, 128) is the covariance of what descriptors differ by between a picture and its copy.
+    """
     entries = _Entries(marks)
-    if len(entries.picture) < 4:  # two key points, each as it is and mirrored
+    if len(entries.picture) < 2:
         return np.zeros((0, 3), np.intp)
     rng = np.random.default_rng(seed)
-    projected = entries.project(rng)
-    votes = np.unique(np.concatenate([entries.votes(met) for met in _meetings(projected, rng)]))
-    movements, count = np.unique(votes // PER_PICTURE, return_counts=True)
-    movements, count = movements[count >= VOTES], count[count >= VOTES]
-    pairs, best = _strongest_movement(movements // (TURNS * 2), movements % 2, count)
-    return _best_of_each(pairs, best, len(marks))
+    base = discriminants(entries.sample(rng), noise)
+    tables = int(np.clip(ENTRIES // (2 * len(entries.picture)), TABLES, MOST_TABLES))
+    streams = rng.spawn(tables + 1)
+    bits = _bits_for(entries.keys(base, MOST_BITS, streams.pop()))
+    with ThreadPoolExecutor(threads) as pool:
+        met = list(pool.map(partial(entries.meet, base, bits), streams))
+    meetings = Meetings(marks, np.concatenate(met))
+    return np.unique(np.concatenate([best_of_each(meetings, told) for told in (straight, roughly)]), axis=0)
+
+
+def discriminants(sample: Floats, noise: Floats | None) -> Base:
+    """Return the middle (128,) of descriptors (N, 128) and the directions (128, D) in which noise counts least.
+
+    They are scaled so that descriptors have variance one in each. Without `noise` all directions are as noisy.
+    """
+    middle = sample.mean(0)
+    total = np.cov((sample - middle).T)
+    mean_variance = np.trace(total) / 128 + 1e-6
+    within = FLOOR * mean_variance * np.eye(128) + (0 if noise is None else noise / 2)
+    values, vectors = np.linalg.eigh(within)
+    whitened = vectors / np.sqrt(values)
+    values, vectors = np.linalg.eigh(whitened.T @ total @ whitened)
+    best = slice(None, -DIMENSIONS - 1, -1)
+    return middle, (whitened @ vectors[:, best] / np.sqrt(values[best].clip(min=1e-6))).astype(np.float32)
 
 
 class _Entries:
-    """All key points that propose, as they are and mirrored; an entry knows its picture, key point and turn."""
+    """All key points that propose, as they are and, as entries E to 2 E, mirrored."""
 
     def __init__(self, marks: Sequence[Fingerprint]) -> None:
-        counts = [min(PER_PICTURE, len(mark.points)) for mark in marks]
-        self.pictures = len(marks)
+        counts = np.array([min(PER_PICTURE, len(mark.points)) for mark in marks], np.intp)
         self._marks = marks
-        picture = np.repeat(np.arange(len(marks)), counts)
-        point = np.concatenate([np.arange(count) for count in counts]) if counts else np.zeros(0, np.intp)
-        angle = np.concatenate([m.points[:PER_PICTURE, 3] for m in marks]) if counts else np.zeros(0)
-        self.picture, self.point = np.tile(picture, 2), np.tile(point, 2)
-        self.angle = np.concatenate([angle, 180 - angle])
-        self.is_mirrored = np.repeat([False, True], len(picture))
+        self.picture = np.repeat(np.arange(len(marks), dtype=np.int32), counts)
+        first = np.cumsum(counts) - counts
+        self.point = (np.arange(len(self.picture)) - first[self.picture]).astype(np.uint8)
 
-    def project(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """Return the whitened principal components (2 E, DIMENSIONS) of the descriptors, mirrored ones below."""
-        half = len(self.picture) // 2
-        every = max(1, half // SAMPLE)
-        plain = np.concatenate([m.descriptors[:PER_PICTURE] for m in self._marks])
-        sample = plain[rng.permutation(half)[: max(SAMPLE, 2)] if every > 1 else slice(None)].astype(
-            np.float32
+    def sample(self, rng: np.random.Generator) -> Floats:
+        """Return descriptors (N, 128) of entries drawn at random."""
+        drawn = rng.permutation(len(self.picture))[:SAMPLE]
+        rows = zip(self.picture[drawn].tolist(), self.point[drawn].tolist(), strict=True)
+        return np.array([self._marks[picture].descriptors[point] for picture, point in rows], np.float32)
+
+    def meet(self, base: Base, bits: int, rng: np.random.Generator) -> Numbers:
+        """Return the numbers of key points of two pictures that share so many bits in a random rotation."""
+        met, half = _in_one_bucket(self.keys(base, bits, rng), rng), len(self.picture)
+        met = np.sort(met[:, (met < half).any(0)], axis=0)  # two mirrored ones meet as they are, too
+        mirrored, met = met[1] >= half, met % half
+        pairs = self.picture[met]
+        swap = pairs[0] > pairs[1]
+        pairs, points = (np.where(swap, part[::-1], part) for part in (pairs, self.point[met]))
+        apart = pairs[0] != pairs[1]
+        return meeting_numbers(
+            pairs[:, apart].astype(np.intp), mirrored[apart], points[:, apart], len(self._marks)
         )
-        middle = sample.mean(0)
-        values, vectors = np.linalg.eigh(np.cov((sample - middle).T) + 1e-3 * np.eye(128))
-        base = (vectors[:, ::-1][:, :DIMENSIONS] / np.sqrt(values[::-1][:DIMENSIONS])).astype(np.float32)
-        whole = np.empty((2 * half, DIMENSIONS), np.float32)
-        for start in range(0, half, SAMPLE):
-            part = plain[start : start + SAMPLE].astype(np.float32)
-            whole[start : start + len(part)] = (part - middle) @ base
-            whole[half + start : half + start + len(part)] = (part[:, MIRRORED] - middle) @ base
-        return whole
 
-    def votes(self, met: Pairs) -> Bits:
-        """Return numbers that stand for (pair of pictures, turn, mirrored, key point) of the entries that met."""
-        a, b = met[:, 0], met[:, 1]
-        sensible = (self.picture[a] != self.picture[b]) & ~(self.is_mirrored[a] & self.is_mirrored[b])
-        a, b = a[sensible], b[sensible]
-        # the entry that comes as it is goes first; of two such the lower picture
-        swap = self.is_mirrored[a] | ((self.picture[a] > self.picture[b]) & ~self.is_mirrored[b])
-        a, b = np.where(swap, b, a), np.where(swap, a, b)
-        mirrored = self.is_mirrored[b]
-        low, high = np.minimum(self.picture[a], self.picture[b]), np.maximum(self.picture[a], self.picture[b])
-        turn = ((self.angle[b] - self.angle[a]) % 360 // (360 / TURNS)).astype(np.uint64) % TURNS
-        pair = low.astype(np.uint64) * np.uint64(self.pictures) + high.astype(np.uint64)
-        movement = (pair * np.uint64(TURNS) + turn) * np.uint64(2) + mirrored
-        return np.asarray(movement * np.uint64(PER_PICTURE) + self.point[a].astype(np.uint64), np.uint64)
+    def keys(self, base: Base, bits: int, rng: np.random.Generator) -> Keys:
+        """Return the leading bits (2 E,) of all entries in a random rotation of a base."""
+        middle, directions = base
+        rotation = np.linalg.qr(rng.standard_normal((DIMENSIONS, DIMENSIONS)))[0][:, :bits]
+        planes = (directions @ rotation).astype(np.float32)
+        both = np.concatenate([planes, planes[MIRRORED]], 1)  # mirroring is its own inverse
+        limits = np.tile(middle @ planes, 2)
+        parts = [
+            _as_numbers((part @ both > limits).reshape(len(part), 2, bits)) for part in self._descriptors()
+        ]
+        return np.concatenate(parts).T.ravel()
+
+    def _descriptors(self) -> Iterator[Floats]:
+        """Yield the descriptors (N, 128) of a few pictures at a time."""
+        for start in range(0, len(self._marks), TOGETHER):
+            marks = self._marks[start : start + TOGETHER]
+            yield np.concatenate([mark.descriptors[:PER_PICTURE] for mark in marks]).astype(np.float32)
 
 
-def _meetings(projected: NDArray[np.float32], rng: np.random.Generator) -> Iterator[Pairs]:
-    """Yield, for each table, pairs of entries in one bucket."""
-    bits = 0
-    for _ in range(TABLES):
-        rotation = np.linalg.qr(rng.standard_normal((DIMENSIONS, DIMENSIONS)))[0].astype(np.float32)
-        keys = np.zeros(len(projected), np.uint64)
-        for axis in range(MOST_BITS):
-            keys = keys << np.uint64(1) | (projected @ rotation[:, axis] > 0)
-        bits = bits or _bits_for(keys)
-        yield _in_one_bucket(keys >> np.uint64(MOST_BITS - bits), rng)
+def _as_numbers(bits: NDArray[np.bool_]) -> Keys:
+    """Return the number that bits (..., B) write, the first one leading."""
+    return np.asarray(bits @ (1 << np.arange(bits.shape[-1])[::-1]), np.uint32)
 
 
-def _bits_for(keys: Bits) -> int:
-    """Return the fewest leading bits with which an entry meets few others by chance."""
-    for bits in range(8, MOST_BITS):
-        sizes = np.unique(keys >> np.uint64(MOST_BITS - bits), return_counts=True)[1].astype(float)
-        if np.minimum(sizes, NEIGHBORS + 1) @ (sizes - 1) <= 2 * MEETINGS * 0.1 * len(keys):
+def _bits_for(keys: Keys) -> int:
+    """Return the fewest leading bits of MOST_BITS with which an entry meets few others by chance."""
+    for bits in range(FEWEST_BITS, MOST_BITS):
+        sizes = np.unique(keys >> np.uint32(MOST_BITS - bits), return_counts=True)[1].astype(float)
+        if np.minimum(sizes, NEIGHBORS + 1) @ (sizes - 1) <= CHANCE * len(keys):
             return bits
     return MOST_BITS
 
 
-def _in_one_bucket(keys: Bits, rng: np.random.Generator) -> Pairs:
-    """Return pairs of entries with equal keys, each with the next few of its bucket in random order."""
+def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Rows:
+    """Return pairs (2, M) of entries with equal keys, each with the next few of its bucket in random order."""
     shuffled = rng.permutation(len(keys))
     order = shuffled[np.argsort(keys[shuffled], kind="stable")]
     ordered = keys[order]
     found = []
     for step in range(1, NEIGHBORS + 1):
         same = np.flatnonzero(ordered[:-step] == ordered[step:])
-        found.append(np.stack([order[same], order[same + step]], 1))
-    return np.concatenate(found)
-
-
-def _strongest_movement(
-    pairs: Bits, mirrored: Bits, count: NDArray[np.intp]
-) -> tuple[Bits, NDArray[np.intp]]:
-    """Return pair * 2 + mirrored, each once, with the votes of its best turn."""
-    which = pairs * np.uint64(2) + mirrored
-    order = np.lexsort((-count, which))
-    first = np.r_[True, which[order][1:] != which[order][:-1]] if len(order) else np.zeros(0, bool)
-    return which[order][first], count[order][first]
-
-
-def _best_of_each(which: Bits, votes: NDArray[np.intp], pictures: int) -> Pairs:
-    """Return rows (first, second, mirrored) that are among the best of either picture."""
-    pair, mirrored = which // np.uint64(2), which % np.uint64(2)
-    rows = np.stack([pair // np.uint64(pictures), pair % np.uint64(pictures), mirrored], 1).astype(np.intp)
-    keep = np.zeros(len(rows), bool)
-    for side in (0, 1):
-        order = np.lexsort((-votes, rows[:, side]))
-        owner = rows[order, side]
-        start = np.searchsorted(owner, owner, side="left")
-        keep[order[np.arange(len(order)) - start < PER_PAIRING]] = True
-    return rows[keep]
+        found.append(np.stack([order[same], order[same + step]]))
+    return np.concatenate(found, 1)

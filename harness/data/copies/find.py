@@ -14,14 +14,15 @@ from harness.data.copies.align import SAME, Alignment, align, compare
 from harness.data.copies.canary import Planted
 from harness.data.copies.candidates import propose
 from harness.data.copies.fingerprint import Fingerprint
+from harness.data.copies.noise import noise_of
 from harness.data.copies.recognize import is_verifiable
 
-COPIES_VERSION = 1  # part of what is kept on disk; raise it when another pair would be found
+COPIES_VERSION = 2  # part of what is kept on disk; raise it when another pair would be found
 FEWEST_INLIERS = 7  # key points that must agree on a movement, at least
 MARGIN = 2  # times what unrelated pairs of this set reach
 UNRELATED = 3000  # pairs of pictures from different groups that are aligned for this
 FEWEST_UNRELATED = 200  # pairs; of fewer, copies under own ids would be the rule
-TAIL = 0.99  # share of them that must stay below half the threshold
+TAIL = 0.95  # share of them that must stay below half the threshold; the rest may be copies under own ids
 PLAIN_SAME = 0.9  # agreement from which textures without key points are one
 PLAIN_OVERLAP = 0.4  # share both must show for that
 PLAIN_TAIL = 0.5  # agreement that most unrelated textures must stay below, or none can be told apart
@@ -73,10 +74,12 @@ def find_pairs(
     """
     count, whole = len(marks), [*marks, *(copy.mark for copy in planted)]
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        verifiable = np.array([is_verifiable(mark) for mark in marks], bool)
-        rows = np.flatnonzero(verifiable)
+        known = np.array([is_verifiable(mark) for mark in whole], bool)
+        verifiable, rows = known[:count], np.flatnonzero(known[:count])
         calibration = _calibrate(marks, rows, groups, seed, pool)
-        pairs = list(_by_key_points(whole, calibration.threshold, seed, pool))
+        proposed = propose(whole, noise_of(marks, planted), seed=seed, threads=threads)
+        proposed = proposed[known[proposed[:, :2]].any(1)]
+        pairs = list(_by_key_points(whole, proposed, calibration.threshold, pool))
         plain = np.flatnonzero(~verifiable)
         plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
         overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
@@ -90,9 +93,8 @@ def find_pairs(
 
 
 def _by_key_points(
-    marks: Sequence[Fingerprint], threshold: int, seed: int, pool: ThreadPoolExecutor
+    marks: Sequence[Fingerprint], proposed: NDArray[np.intp], threshold: int, pool: ThreadPoolExecutor
 ) -> Iterator[Pair]:
-    proposed = propose(marks, seed)
     for (a, b, _), found in zip(proposed.tolist(), _aligned(marks, proposed, pool), strict=True):
         if found is None:
             continue
@@ -113,7 +115,7 @@ def _look_alike(
     marks: Sequence[Fingerprint], plain: NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> bool:
     """Tell whether unrelated pictures without key points agree as a rule, as those in one frame do."""
-    drawn = _unrelated(plain, np.asarray(groups, object), np.random.default_rng(seed))
+    drawn = _unrelated(plain, plain, np.asarray(groups, object), np.random.default_rng(seed))
     reached = [compare(marks[a], marks[b], np.eye(2, 3), mirrored=False)[0] for a, b in drawn]
     return bool(np.median(reached or [0.0]) > PLAIN_TAIL)
 
@@ -130,7 +132,7 @@ def _calibrate(
     Where ids are wrong, some pairs are copies; they are seldom mirrored ones too, so the lower of both tails counts,
     unless unrelated pictures look alike as a rule: then the higher.
     """
-    drawn = _unrelated(rows, np.asarray(groups, object), np.random.default_rng(seed))
+    drawn = _unrelated(rows, np.arange(len(marks)), np.asarray(groups, object), np.random.default_rng(seed))
     reached = {}
     for mirrored in (0, 1):
         pairs = np.column_stack([drawn, np.full(len(drawn), mirrored)])
@@ -144,13 +146,16 @@ def _calibrate(
 
 
 def _unrelated(
-    rows: NDArray[np.intp], groups: NDArray[np.object_], rng: np.random.Generator
+    rows: NDArray[np.intp],
+    others: NDArray[np.intp],
+    groups: NDArray[np.object_],
+    rng: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Return pairs (N, 2) of positions with different groups, drawn at random."""
-    if len(rows) < 2:
+    """Return pairs (N, 2) of positions with different groups, the first of `rows`, drawn at random."""
+    if not len(rows):
         return np.zeros((0, 2), np.intp)
-    drawn = rows[rng.integers(len(rows), size=(UNRELATED, 2))]
-    apart = (drawn[:, 0] != drawn[:, 1]) & (groups[drawn[:, 0]] != groups[drawn[:, 1]])
+    drawn = np.column_stack([part[rng.integers(len(part), size=UNRELATED)] for part in (rows, others)])
+    apart = groups[drawn[:, 0]] != groups[drawn[:, 1]]
     return np.unique(drawn[apart], axis=0)
 
 

@@ -2,7 +2,7 @@
 
 Key points are SIFT (Lowe, IJCV 2004) with the square root of Arandjelovic & Zisserman (CVPR 2012). All pictures are
 brought to one size first, so that a resized copy has the same key points, and to one local contrast, so that
-another exposure has.
+another exposure has. They are blurred before: else a fine weave would look another way in a shifted copy.
 """
 
 import struct
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from harness.data.pictures import fit
 
-FINGERPRINT_VERSION = 1  # part of what is kept on disk; raise it when a number below changes
+FINGERPRINT_VERSION = 2  # part of what is kept on disk; raise it when a number below changes
 
 SIDE = 192  # px, longest side at which key points are looked for (SIFT doubles it first)
 SMALL = 96  # px, longest side of the texture kept
-KEY_POINTS = 250
+KEY_POINTS = 300
+BLUR = 0.8  # px at SIDE, standard deviation; of what is finer nothing is left that the grid of px could fold
 CONTRAST = 0.04  # of SIFT
 DARKEST_SPREAD = 3.0  # gray levels; noise below it is not raised to full contrast
 
@@ -63,7 +64,12 @@ class Fingerprint:
 
 def gray_at_side(pixels: NDArray[Any]) -> Gray:
     """Return a picture (H, W) or (H, W, 3), 8 or 16 bits, in gray with its longest side at SIDE."""
-    return fit(_gray(pixels), SIDE)
+    gray = _gray(pixels)
+    gray = fit(gray, min(max(gray.shape), 2 * SIDE))  # near enough for the blur to do the rest
+    shrinks = max(gray.shape) / SIDE
+    gray = np.asarray(cv2.GaussianBlur(gray, (0, 0), BLUR * shrinks), np.uint8)
+    size = [max(1, round(length / shrinks)) for length in (gray.shape[1], gray.shape[0])]
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def fingerprint(picture: Gray) -> Fingerprint:

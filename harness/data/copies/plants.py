@@ -45,10 +45,12 @@ def shifted(picture: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def half(picture: Pixels, rng: np.random.Generator) -> Pixels:
-    """The left, right, upper or lower half."""
-    height, width = (length // 2 for length in picture.shape[:2])
-    halves = (picture[:height], picture[height:], picture[:, :width], picture[:, width:])
-    return np.ascontiguousarray(halves[rng.integers(len(halves))])
+    """The left, right, upper or lower half, off the edge by a few px: blocks of a JPEG seldom lie where they lay."""
+    turns = int(rng.integers(4))
+    turned = np.rot90(picture, turns)
+    rows = len(turned)
+    off = min(int(rng.integers(1, 8)), rows - rows // 2)
+    return np.ascontiguousarray(np.rot90(turned[off : off + rows // 2], -turns))
 
 
 def tilted(picture: Pixels, rng: np.random.Generator) -> Pixels:

@@ -33,10 +33,25 @@ def test_a_copy_is_mirrored_both_ways_and_turned_three_ways():
     assert turns == {np.rot90(GRAY, k).tobytes() for k in (1, 2, 3)}
 
 
-def test_halves_are_all_four_and_cover_half():
-    made = copies("half", GRAY, 30)
+def test_halves_are_all_four_cover_half_and_lie_a_few_px_off_the_edge():
+    made = copies("half", GRAY, 60)
     assert {copy.size for copy in made} == {GRAY.size // 2}
-    assert len({copy.tobytes() for copy in made}) == 4
+    assert {copy.shape for copy in made} == {(100, 256), (200, 128)}
+    places = {(y, x) for copy in made for y, x in _places_of(copy)}
+    assert {(y > 50, x > 60) for y, x in places} == {(False, False), (True, False), (False, True)}
+    assert not places & {(0, 0), (100, 0), (0, 128)}
+    assert max(min(y, 100 - y) + min(x, 128 - x) for y, x in places) <= 7
+
+
+def _places_of(copy):
+    """Yield where in GRAY a cut lies."""
+    height, width = copy.shape
+    for y in range(len(GRAY) - height + 1):
+        for x in range(GRAY.shape[1] - width + 1):
+            if (GRAY[y, x : x + 9] == copy[0, :9]).all() and (
+                GRAY[y : y + height, x : x + width] == copy
+            ).all():
+                yield y, x
 
 
 def test_a_resized_copy_keeps_its_shape_and_loses_size():
