@@ -13,31 +13,42 @@ REPAIR = "give both one source_image_id or remove one"
 
 
 def same_bytes(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """D1: no image file stands, byte for byte, in two groups."""
-    title = "No file in two groups"
+    """D1: no image file stands, byte for byte, in two groups; blank ones only warn."""
     rows = _rows(samples, split, key=samples["file_sha256"])
+    rows["constant"] = samples["constant"].to_numpy()
     twins = _in_several(rows, "group")
-    items = _pairs(twins, "group")
-    if not items:
-        return passed("D1", title, "fail", f"No file of {len(rows)} is, byte for byte, in another group too.")
-    summary = f"{_both(items[0])} are the same file; {REPAIR}{more(len(items) - 1, 'pair')}."
-    return Finding("D1", title, "fail", "fail", len(twins), _leaked_share(twins, len(rows)), summary, items)
+    clean = f"No file of {len(rows)} is, byte for byte, in another group too."
+    return _in_two_groups(("D1", "No file in two groups"), twins, "are the same file", clean, samples)
 
 
 def same_pixels(samples: pd.DataFrame, split: Assignment) -> Finding:
     """D2: no picture stands in two groups as different files (another format, turned by its metadata)."""
-    title = "No picture in two groups"
     rows = _rows(samples, split, key=samples["pixels_sha256"], part=samples["file_sha256"])
+    rows["constant"] = samples["constant"].to_numpy()
     twins = _in_several(_in_several(rows, "group"), "part")
-    items = _pairs(twins, "group", "part")
-    if not items:
-        return passed(
-            "D2", title, "fail", f"No picture of {len(rows)} decodes to the pixels of another group's."
+    clean = f"No picture of {len(rows)} decodes to the pixels of another group's."
+    said = "hold the same pixels in different files"
+    return _in_two_groups(("D2", "No picture in two groups"), twins, said, clean, samples, "part")
+
+
+def _in_two_groups(
+    head: tuple[str, str], twins: pd.DataFrame, said: str, clean: str, samples: pd.DataFrame, *differ: str
+) -> Finding:
+    """Return the finding on rows whose key is in two groups: a leak, unless they are blank and so tell nothing."""
+    shown, blank = (twins[twins["constant"] == constant] for constant in (False, True))
+    items, blanks = (_pairs(part, "group", *differ) for part in (shown, blank))
+    if items:
+        rest = f" {len(blanks)} pairs are blank and tell nothing." if blanks else ""
+        summary = f"{_both(items[0])} {said}; {REPAIR}{more(len(items) - 1, 'pair')}.{rest}"
+        share = _leaked_share(shown, len(samples))
+        return Finding(*head, "fail", "fail", len(shown), share, summary, items + blanks)
+    if blanks:
+        summary = (
+            f"{_both(blanks[0])} {said}, and are blank: nothing tells whether they show one thing; group them "
+            f"rightly, or remove them{more(len(blanks) - 1, 'pair')}."
         )
-    summary = (
-        f"{_both(items[0])} hold the same pixels in different files; {REPAIR}{more(len(items) - 1, 'pair')}."
-    )
-    return Finding("D2", title, "fail", "fail", len(twins), _leaked_share(twins, len(rows)), summary, items)
+        return Finding(*head, "fail", "warn", len(blank), 0.0, summary, blanks)
+    return passed(*head, "fail", clean)
 
 
 def same_mask(samples: pd.DataFrame, split: Assignment) -> Finding:

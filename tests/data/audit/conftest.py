@@ -36,6 +36,7 @@ def sound_table(groups=12, images=3):
             "class_id": "one",
             "file_sha256": [f"file {name}" for name in names],
             "pixels_sha256": [f"pixels {name}" for name in names],
+            "constant": False,
             "mask_sha256": [
                 f"mask {name}" if px else "mask empty" for name, px in zip(names, target, strict=True)
             ],

@@ -47,6 +47,27 @@ def test_the_same_pixels_in_another_file_fail(samples, split):
 
 
 @pytest.mark.parametrize("check", EXACT)
+def test_blank_pictures_in_two_groups_warn_and_are_listed_and_are_no_leak(samples, split, check):
+    blank = [0, 8, 20]
+    for row in blank[1:]:
+        copy(samples, 0, row, *(["file", "pixels"] if check is same_bytes else ["pixels"]))
+    samples.loc[blank, "constant"] = True
+    found = check(samples, split)
+    assert (found.status, found.affected, found.share_of_validation) == ("warn", 3, 0)
+    assert [item["second"] for item in found.items] == ["g02/2.png", "g06/2.png"]
+    assert "blank: nothing tells whether they show one thing" in found.summary
+
+
+def test_beside_a_copy_that_leaks_blank_ones_are_told_of_too(samples, split):
+    copy(samples, 0, 8, "file", "pixels")
+    copy(samples, 3, 20, "file", "pixels")
+    samples.loc[[3, 20], "constant"] = True
+    found = same_bytes(samples, split)
+    assert (found.status, found.affected, len(found.items)) == ("fail", 2, 2)
+    assert found.summary.endswith("1 pairs are blank and tell nothing.")
+
+
+@pytest.mark.parametrize("check", EXACT)
 def test_a_copy_within_a_group_is_no_leak(samples, split, check):
     copy(samples, 0, 1, "file", "pixels")
     copy(samples, 3, 4, "pixels")
