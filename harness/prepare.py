@@ -14,6 +14,7 @@ import pandas as pd
 from harness.config import Study
 from harness.data.audit.copies import Searched
 from harness.data.audit.figures import Figure, pair_figures
+from harness.data.audit.joins import Done, Joins
 from harness.data.audit.report import Report, audit
 from harness.data.cache import Cache, build_cache
 from harness.data.copies.search import Copies, find_copies
@@ -25,7 +26,7 @@ from harness.data.proof.findings import findings, grid
 from harness.data.repair import Repaired, declare, reapply, repair
 from harness.data.split import Split, freeze, read_split, with_repairs
 from harness.errors import ConfigError
-from harness.search.ledger import STUDY, find_ledger, read_ledger
+from harness.search.ledger import STUDY, find_ledger, read_facts
 from harness.train.checkpoint import write_synced
 from harness.variants import build_losses, prove_recipes, recipes_of
 
@@ -80,16 +81,16 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     index = index_samples(study.data.dataset, base=base, cache=caches)
     with closing(Kept(caches)) as kept:
         manifest = read_manifest(index, study.data, kept=kept)
-        samples, rare = drop_rare_classes(
-            manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
-        )
-        copies = find_copies(samples, index.root, kept, white=study.data.white)
-    repaired, split = _split(study, declare(samples), copies, manifest.digest, home)
-    build_losses(study, repaired.samples, split)
-    searched = Searched(copies, repaired.runaways)
+        found = find_copies(manifest.samples, index.root, kept, white=study.data.white)
+    parts = _parts(study, declare(manifest.samples), found, manifest.digest, home)
+    build_losses(study, parts.samples, parts.split)
+    copies = found.among(manifest.samples["sample"].isin(parts.samples["sample"]).to_numpy())
+    searched = Searched(copies, parts.joins)
     proofs = findings(prove_recipes(study))
-    report = audit(repaired.samples, split, manifest=manifest.digest, searched=searched, others=proofs)
-    return Prepared(study, repaired.samples, index.root, manifest.digest, split, report, copies, rare)
+    report = audit(parts.samples, parts.split, manifest=manifest.digest, searched=searched, others=proofs)
+    return Prepared(
+        study, parts.samples, index.root, manifest.digest, parts.split, report, copies, parts.rare
+    )
 
 
 def write_files(prepared: Prepared, *, home: Path, caches: Path) -> Files:
@@ -193,33 +194,57 @@ def git_commit() -> str:
         return ""
 
 
-def _split(
-    study: Study, samples: pd.DataFrame, copies: Copies, manifest: str, home: Path
-) -> tuple[Repaired, Split]:
+@dataclass(frozen=True)
+class _Parts:
+    """The samples to use in their joined groups, how these came to be, and their split."""
+
+    samples: pd.DataFrame
+    rare: dict[str, int]
+    joins: Joins
+    split: Split
+
+
+def _parts(study: Study, samples: pd.DataFrame, copies: Copies, manifest: str, home: Path) -> _Parts:
     """Return the split this study had last time if the data are the same, else a new one, a child where it can be.
 
-    Groups are joined before a split is made; one that is frozen keeps its joins and gets no more.
+    Groups are joined before the sources of a class are counted and a split is made; one that is frozen keeps its
+    joins and gets no more.
     """
     previous = _previous_split(study, home)
+    as_declared: Done | None = "trusted" if study.data.groups == "trust" else None
+    as_declared = "given" if samples["fold"].notna().any() else as_declared
     if previous is not None and previous.manifest == manifest:
-        again = reapply(samples, previous)
-        if set(again.samples["group"]) <= set(previous.folds):
-            return again, previous
-    as_given = study.data.groups == "trust" or bool(samples["fold"].notna().any())
-    repaired = Repaired(samples, {}) if as_given else repair(samples, copies, previous)
-    made = make_split(repaired.samples, study.folds, manifest=manifest, seed=study.seed, parent=previous)
-    return repaired, with_repairs(made, repaired.repairs)
+        again = reapply(samples, copies, previous, _frozen(previous.parent, home))
+        used, rare = _without_rare(again.samples, study)
+        if set(used["group"]) <= set(previous.folds):
+            joins = Joins(as_declared) if as_declared else again.joins
+            return _Parts(used, rare, joins, previous)
+    repaired = Repaired(samples, {}, Joins(as_declared)) if as_declared else repair(samples, copies, previous)
+    used, rare = _without_rare(repaired.samples, study)
+    made = make_split(used, study.folds, manifest=manifest, seed=study.seed, parent=previous)
+    return _Parts(used, rare, repaired.joins, with_repairs(made, repaired.repairs))
+
+
+def _without_rare(samples: pd.DataFrame, study: Study) -> tuple[pd.DataFrame, dict[str, int]]:
+    return drop_rare_classes(samples, below=study.data.rare_below, action=study.data.rare_classes)
 
 
 def _previous_split(study: Study, home: Path) -> Split | None:
-    """Return the split of the last run of the study of this name, if its seed, groups and folds were asked for so."""
+    """Return the split of the last run of the study of this name, if its seed, groups and folds were asked for so.
+
+    Results of versions that joined no groups do not say how these were asked for: their folds are kept.
+    """
     try:
-        known, _, _ = read_ledger(find_ledger(home / "work", study.name))
+        known = read_facts(find_ledger(home / "work", study.name))
     except ConfigError:
         return None
-    path = home / "folds" / f"{known['split']}.json"
-    as_now = (known["seed"], known["settings"]["data"].get("groups")) == (study.seed, study.data.groups)
-    if not as_now or not path.is_file():
+    groups = known["settings"]["data"].get("groups", study.data.groups)
+    split = _frozen(known["split"], home)
+    if split is None or (known["seed"], groups) != (study.seed, study.data.groups):
         return None
-    split = read_split(path)
     return split if split.settings == study.folds else None
+
+
+def _frozen(id: str | None, home: Path) -> Split | None:
+    path = home / "folds" / f"{id}.json"
+    return read_split(path) if path.is_file() else None

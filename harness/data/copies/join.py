@@ -81,27 +81,50 @@ def _runaways(codes: Labels, joined: Labels, held: Labels) -> list[int]:
     return [int(c) for c in np.flatnonzero(several & (large & falls_apart | largest))]
 
 
-def _chain(codes: Labels, pairs: Sequence[Pair], held: Labels, groups: Labels) -> tuple[int, ...]:
-    """Return a shortest way of pairs through joined groups, as positions, strongest `pairs` coming first.
+@dataclass(frozen=True)
+class _Ways:
+    """Shortest ways from one group to all that pairs lead to: `reached` from near to far, each from `before`."""
 
-    It goes from the group of the first picture to the one farthest from it, of those that strong links leave apart
-    from it if there are any.
-    """
-    place = {int(group): i for i, group in enumerate(groups)}
-    links: dict[tuple[int, int], tuple[int, int]] = {}  # two groups by place -> a picture of each
+    reached: Labels
+    before: Labels
+    links: Mapping[tuple[int, int], tuple[int, int]]  # two groups -> a picture of each
+
+    def to(self, group: int) -> tuple[int, ...]:
+        """Return the pictures on the way to a group, as positions."""
+        way = [group]
+        while self.before[way[-1]] >= 0:
+            way.append(int(self.before[way[-1]]))
+        ends = [end for link in pairwise(reversed(way)) for end in self.links[link]]
+        return tuple(end for end, _ in groupby(ends))
+
+
+def _ways(codes: Labels, count: int, pairs: Sequence[Pair], start: int) -> _Ways:
+    """Return the ways from a group; of several pairs between two groups the first is shown."""
+    links: dict[tuple[int, int], tuple[int, int]] = {}
     for pair in pairs:
-        ends = codes[pair.first], codes[pair.second]
-        if ends[0] in place:
-            a, b = place[int(ends[0])], place[int(ends[1])]
-            links.setdefault((a, b), (pair.first, pair.second))
-            links.setdefault((b, a), (pair.second, pair.first))
+        a, b = int(codes[pair.first]), int(codes[pair.second])
+        links.setdefault((a, b), (pair.first, pair.second))
+        links.setdefault((b, a), (pair.second, pair.first))
     rows, columns = np.array(list(links), np.intp).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(groups),) * 2)
-    start = place[int(codes[np.flatnonzero(np.isin(codes, groups))[0]])]
-    reached, before = breadth_first_order(graph.tocsr(), start, directed=False)
-    apart = [int(g) for g in reached if held[groups[g]] != held[groups[start]]]
-    way = [apart[-1] if apart else int(reached[-1])]
-    while before[way[-1]] >= 0:
-        way.append(int(before[way[-1]]))
-    ends_of_links = [end for link in pairwise(reversed(way)) for end in links[link]]
-    return tuple(end for end, _ in groupby(ends_of_links))
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count)).tocsr()
+    reached, before = breadth_first_order(graph, start, directed=False)
+    return _Ways(reached, before, links)
+
+
+def _chain(codes: Labels, pairs: Sequence[Pair], held: Labels, groups: Labels) -> tuple[int, ...]:
+    """Return a shortest way through joined groups, from that of their first picture to the one farthest from it.
+
+    Where strong links leave some groups apart from the first, it ends at the farthest of those.
+    """
+    start = int(codes[np.flatnonzero(np.isin(codes, groups))[0]])
+    ways = _ways(codes, len(held), pairs, start)
+    apart = ways.reached[held[ways.reached] != held[start]]
+    return ways.to(int(apart[-1] if len(apart) else ways.reached[-1]))
+
+
+def chain_between(groups: Sequence[str], pairs: Sequence[Pair], ends: tuple[str, str]) -> tuple[int, ...]:
+    """Return a shortest way over sure pairs between two groups that they join, as positions; see `Joined`."""
+    codes, names = _codes(groups)
+    start, end = (int(np.searchsorted(names, name)) for name in ends)
+    sure = [pair for pair in pairs if pair.sure and codes[pair.first] != codes[pair.second]]
+    return _ways(codes, len(names), sure, start).to(end)

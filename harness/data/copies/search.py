@@ -42,6 +42,17 @@ class Copies:
         """Return the pairs that show one thing."""
         return [pair for pair in self.found.pairs if pair.sure]
 
+    def among(self, used: NDArray[np.bool_]) -> "Copies":
+        """Return the pairs of two samples that are used (N,), by position among these."""
+        place = np.cumsum(used) - 1
+        pairs = tuple(
+            replace(pair, first=int(place[pair.first]), second=int(place[pair.second]))
+            for pair in self.found.pairs
+            if used[pair.first] and used[pair.second]
+        )
+        found = replace(self.found, pairs=pairs, verifiable=self.found.verifiable[used])
+        return replace(self, found=found)
+
     def table(self, samples: pd.DataFrame) -> pd.DataFrame:
         """Return one row a pair: files, declared groups, how they differ, and on what evidence they are one."""
         rows = [asdict(pair) | pair.alignment.described() for pair in self.found.pairs]

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from harness.data.copies.join import LARGE_SHARE, LARGEST_SHARE, SMALL_BLOB, join_groups
+from harness.data.copies.join import LARGE_SHARE, LARGEST_SHARE, SMALL_BLOB, chain_between, join_groups
 from tests.data.copies.conftest import own_groups, pair
 
 WEAK = {"inliers": 8, "agreement": 0.7}
@@ -130,3 +130,10 @@ def test_several_runaways_are_told_apart():
     pairs = [*chained(range(20), **WEAK), *chained(range(40, 60), **WEAK)]
     found = join_groups(own_groups(200), pairs, threshold=7)
     assert found.runaways == (tuple(range(20)), tuple(range(40, 60)))
+
+
+def test_the_chain_between_two_groups_is_the_shortest():
+    groups = ["a", "b", "b", "c", "d", "e"]
+    pairs = [pair(0, 1), pair(2, 3), pair(3, 5), *chained([0, 4, 5], sure=False), pair(1, 2)]
+    assert chain_between(groups, pairs, ("a", "e")) == (0, 1, 2, 3, 5)
+    assert chain_between(groups, pairs, ("c", "a")) == (3, 2, 1, 0)
