@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config import Study
+from harness.config import Choice, Study
 from harness.data.audit.copies import Searched
 from harness.data.audit.figures import Figure, pair_figures
 from harness.data.audit.joins import Done, Joins
@@ -21,11 +22,11 @@ from harness.data.copies.search import Copies, find_copies
 from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.kept import Kept
-from harness.data.manifest import drop_rare_classes, read_manifest
+from harness.data.manifest import Manifest, drop_rare_classes, read_manifest
 from harness.data.proof.findings import findings, grid
 from harness.data.repair import Repaired, declare, reapply, repair
 from harness.data.split import Split, freeze, read_split, with_repairs
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DataError, PromotionRefused
 from harness.search.ledger import STUDY, find_ledger, read_facts
 from harness.train.checkpoint import write_synced
 from harness.variants import build_losses, prove_recipes, recipes_of
@@ -80,17 +81,40 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     """
     index = index_samples(study.data.dataset, base=base, cache=caches)
     with closing(Kept(caches)) as kept:
-        manifest = read_manifest(index, study.data, kept=kept)
-        found = find_copies(manifest.samples, index.root, kept, white=study.data.white)
+        return _audited(study, index.root, read_manifest(index, study.data, kept=kept), kept, home)
+
+
+def audit_again(known: Mapping[str, Any], dataset: Choice, *, base: Path, home: Path, caches: Path) -> Report:
+    """Return the report of today on what a study with these facts was trained on, now found in `dataset`.
+
+    Raises PromotionRefused where that cannot be read, or is not what it was.
+    """
+    study = Study.model_validate(known["settings"])
+    data = study.data.model_copy(update={"dataset": dataset})
+    try:
+        index = index_samples(dataset, base=base, cache=caches)
+        with closing(Kept(caches)) as kept:
+            manifest = read_manifest(index, data, kept=kept)
+            if manifest.digest != known["data"]:
+                raise PromotionRefused(
+                    f"{known['key']}: the data are not those it was trained on (manifest {manifest.digest[:16]}, then "
+                    f"{known['data'][:16]}): restore them, or run the study on those of today"
+                )
+            study = study.model_copy(update={"data": data})
+            return _audited(study, index.root, manifest, kept, home).report
+    except (ConfigError, DataError) as error:
+        raise PromotionRefused(f"{known['key']}: its data cannot be audited again: {error}") from error
+
+
+def _audited(study: Study, root: Path, manifest: Manifest, kept: Kept, home: Path) -> Prepared:
+    found = find_copies(manifest.samples, root, kept, white=study.data.white)
     parts = _parts(study, declare(manifest.samples), found, manifest.digest, home)
     build_losses(study, parts.samples, parts.split)
     copies = found.among(manifest.samples["sample"].isin(parts.samples["sample"]).to_numpy())
     searched = Searched(copies, parts.joins)
     proofs = findings(prove_recipes(study))
     report = audit(parts.samples, parts.split, manifest=manifest.digest, searched=searched, others=proofs)
-    return Prepared(
-        study, parts.samples, index.root, manifest.digest, parts.split, report, copies, parts.rare
-    )
+    return Prepared(study, parts.samples, root, manifest.digest, parts.split, report, copies, parts.rare)
 
 
 def write_files(prepared: Prepared, *, home: Path, caches: Path) -> Files:
