@@ -1,7 +1,9 @@
 """Promotion's refusals; the way that succeeds is in test_study.py."""
 
 import hashlib
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,8 @@ def test_a_report_that_trial_or_ledger_do_not_refer_to_is_refused_with_both_dige
 
 def today(split: str, *statuses: Status) -> Report:
     findings = (Finding(f"D{n}", "No copy", "fail", s, 0, 0.0, "x and y.") for n, s in enumerate(statuses))
-    return Report("m", split, 1, 1, tuple(findings), {}, (), ())
+    values: dict[str, Any] = dict.fromkeys(field.name for field in fields(Report))
+    return Report(**values | {"split": split, "findings": tuple(findings)})
 
 
 def test_what_leaks_as_the_audit_of_today_sees_it_is_refused_and_warnings_are_not() -> None:

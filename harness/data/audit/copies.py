@@ -77,10 +77,10 @@ def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, searched
         return passed(id, title, "fail", "No two declared groups show one thing in this way.")
     shown = next(part for part in (leaks, together, joined, suspects) if len(part))
     said = [
-        (len(leaks), f"leak across folds: {remedy(searched.joins)}"),
-        (len(together), "stand in two groups of one fold"),
+        (len(leaks), f"across folds, a leak: {remedy(searched.joins)}"),
+        (len(together), "in two groups of one fold"),
         (len(joined), "stood in two declared groups, which were joined"),
-        (len(suspects), "may show one thing and are not joined: look at both"),
+        (len(suspects), "may show one thing, not joined: look at both"),
     ]
     parts = "; ".join(f"{count:,} pair{'s' if count > 1 else ''} {what}" for count, what in said if count)
     summary = f"{_both(shown.iloc[0])}: {parts}{f'; {rest}' if rest else ''}."

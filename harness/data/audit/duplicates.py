@@ -98,11 +98,15 @@ def _rows(
     columns = {
         "file": samples[name].astype(str).to_numpy(),
         "group": samples["group"].astype(str).to_numpy(),
-        "fold": split.of(samples),
+        "folds": list(zip(*_of_repeats(samples, split), strict=True)),  # one a repeat
         "key": key.to_numpy(),
         "part": (key if part is None else part).to_numpy(),
     }
     return pd.DataFrame(columns)
+
+
+def _of_repeats(samples: pd.DataFrame, split: Assignment) -> list[list[int]]:
+    return [split.of(samples, repeat).tolist() for repeat in range(len(split.assignments))]
 
 
 def _in_several(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -123,12 +127,18 @@ def _pairs(twins: pd.DataFrame, *differ: str) -> tuple[dict[str, Any], ...]:
     others = kinds.reset_index(drop=True)
     unlike = np.logical_and.reduce([beside[c].to_numpy() != others[c].to_numpy() for c in differ])
     both = zip(beside[unlike].itertuples(), others[unlike].itertuples(), strict=True)
-    items = ({**_named("first", a), **_named("second", b)} for a, b in both)
+    items = (_item(a, b) for a, b in both)
     return tuple(sorted(items, key=lambda item: (item["first"], item["second"])))
 
 
-def _named(which: str, row: Any) -> dict[str, Any]:
-    return {which: row.file, f"{which} group": row.group, f"{which} fold": fold_name(int(row.fold))}
+def _item(first: Any, second: Any) -> dict[str, Any]:
+    """Return two rows with their folds in the first repeat that has them apart."""
+    folds = list(zip(first.folds, second.folds, strict=True))
+    shown = next((two for two in folds if two[0] != two[1]), folds[0])
+    item: dict[str, Any] = {}
+    for which, row, fold in zip(("first", "second"), (first, second), shown, strict=True):
+        item |= {which: row.file, f"{which} group": row.group, f"{which} fold": fold_name(fold)}
+    return item
 
 
 def _both(item: dict[str, Any]) -> str:
@@ -138,8 +148,12 @@ def _both(item: dict[str, Any]) -> str:
 
 
 def _leaked_share(twins: pd.DataFrame, samples: int) -> float:
-    """Return the share of all samples that have a twin in another fold which trains."""
-    return float(_twin_trains(twins).sum()) / samples
+    """Return the share of all samples that have a twin in another fold which trains, in any repeat."""
+    if not len(twins):
+        return 0.0
+    repeats = zip(*twins["folds"], strict=True)
+    helped = [_twin_trains(twins.assign(fold=folds)) for folds in repeats]
+    return float(np.logical_or.reduce(helped).sum()) / samples
 
 
 def _twin_trains(twins: pd.DataFrame) -> NDArray[np.bool_]:

@@ -92,7 +92,10 @@ def test_a_leak_of_a_later_repeat_is_told_with_the_folds_that_it_leaks_between(s
     assert repeated.folds["g00"] == repeated.folds["g01"]
     found = by_id(samples, repeated, searched(samples, (0, 3, True, STILL), (0, 6, True, STILL)))["D3"]
     assert (found.status, found.affected) == ("fail", 3)
-    assert "(group 'g00', fold 3) and 'g01/0.png' (group 'g01', fold 4): 2 pairs leak" in found.summary
+    assert (
+        "(group 'g00', fold 3) and 'g01/0.png' (group 'g01', fold 4): 2 pairs across folds, a leak"
+        in found.summary
+    )
     assert [(item["first fold"], item["second fold"]) for item in found.items] == [
         ("fold 3", "fold 4"),
         ("fold 0", "fold 1"),

@@ -1,6 +1,8 @@
 import pytest
 
+from harness.config import Folds
 from harness.data.audit.duplicates import same_bytes, same_mask, same_pixels, two_masks
+from harness.data.split import new_split
 
 EXACT = (same_bytes, same_pixels)
 
@@ -79,6 +81,16 @@ def test_a_copy_across_groups_of_one_fold_fails_although_nothing_leaked_yet(samp
     copy(samples, 0, 3, *(["file", "pixels"] if check is same_bytes else ["pixels"]))  # g00 and g01: fold 0
     found = check(samples, split)
     assert (found.status, found.affected, found.share_of_validation) == ("fail", 2, 0.0)
+
+
+@pytest.mark.parametrize("check", EXACT)
+def test_a_leak_of_a_later_repeat_is_told_with_the_folds_that_it_leaks_between(samples, split, check):
+    copy(samples, 0, 3, *(["file", "pixels"] if check is same_bytes else ["pixels"]))  # g00 and g01: fold 0
+    other = {group: 3 + (fold + (group == "g01")) % 3 for group, fold in split.folds.items()}
+    settings = Folds(count=3, scheme="repeated", repeats=2)
+    found = check(samples, new_split("m", settings, split.folds, other, notes=[], parent=None))
+    assert (found.items[0]["first fold"], found.items[0]["second fold"]) == ("fold 3", "fold 4")
+    assert found.share_of_validation == 2 / 36
 
 
 def test_a_held_out_copy_leaks_into_its_own_test_only(samples, deal):
