@@ -15,19 +15,18 @@ import pandas as pd
 from harness.config import Choice, Study
 from harness.data.audit.copies import Searched
 from harness.data.audit.figures import Figure, pair_figures
-from harness.data.audit.joins import Done, Joins
 from harness.data.audit.report import Report, audit
 from harness.data.cache import Cache, build_cache
 from harness.data.copies.search import Copies, find_copies
-from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.kept import Kept
-from harness.data.manifest import Manifest, drop_rare_classes, read_manifest
+from harness.data.manifest import Manifest, read_manifest
 from harness.data.proof.findings import findings, grid
-from harness.data.repair import Repaired, declare, reapply, repair
-from harness.data.split import Split, freeze, read_split, with_repairs
+from harness.data.repair import declare
+from harness.data.split import Split, freeze
 from harness.errors import ConfigError, DataError, PromotionRefused
-from harness.search.ledger import STUDY, find_ledger, read_facts
+from harness.search.ledger import STUDY
+from harness.splitting import split_samples
 from harness.train.checkpoint import write_synced
 from harness.variants import build_losses, prove_recipes, recipes_of
 
@@ -108,7 +107,7 @@ def audit_again(known: Mapping[str, Any], dataset: Choice, *, base: Path, home: 
 
 def _audited(study: Study, root: Path, manifest: Manifest, kept: Kept, home: Path) -> Prepared:
     found = find_copies(manifest.samples, root, kept, white=study.data.white)
-    parts = _parts(study, declare(manifest.samples), found, manifest.digest, home)
+    parts = split_samples(study, declare(manifest.samples), found, manifest.digest, home)
     build_losses(study, parts.samples, parts.split)
     copies = found.among(manifest.samples["sample"].isin(parts.samples["sample"]).to_numpy())
     searched = Searched(copies, parts.joins)
@@ -216,59 +215,3 @@ def git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The samples to use in their joined groups, how these came to be, and their split."""
-
-    samples: pd.DataFrame
-    rare: dict[str, int]
-    joins: Joins
-    split: Split
-
-
-def _parts(study: Study, samples: pd.DataFrame, copies: Copies, manifest: str, home: Path) -> _Parts:
-    """Return the split this study had last time if the data are the same, else a new one, a child where it can be.
-
-    Groups are joined before the sources of a class are counted and a split is made; one that is frozen keeps its
-    joins and gets no more.
-    """
-    previous = _previous_split(study, home)
-    as_declared: Done | None = "trusted" if study.data.groups == "trust" else None
-    as_declared = "given" if samples["fold"].notna().any() else as_declared
-    if previous is not None and previous.manifest == manifest:
-        again = reapply(samples, copies, previous, _frozen(previous.parent, home))
-        used, rare = _without_rare(again.samples, study)
-        if set(used["group"]) <= set(previous.folds):
-            joins = Joins(as_declared) if as_declared else again.joins
-            return _Parts(used, rare, joins, previous)
-    repaired = Repaired(samples, {}, Joins(as_declared)) if as_declared else repair(samples, copies, previous)
-    used, rare = _without_rare(repaired.samples, study)
-    made = make_split(used, study.folds, manifest=manifest, seed=study.seed, parent=previous)
-    return _Parts(used, rare, repaired.joins, with_repairs(made, repaired.repairs))
-
-
-def _without_rare(samples: pd.DataFrame, study: Study) -> tuple[pd.DataFrame, dict[str, int]]:
-    return drop_rare_classes(samples, below=study.data.rare_below, action=study.data.rare_classes)
-
-
-def _previous_split(study: Study, home: Path) -> Split | None:
-    """Return the split of the last run of the study of this name, if its seed, groups and folds were asked for so.
-
-    Results of versions that joined no groups do not say how these were asked for: their folds are kept.
-    """
-    try:
-        known = read_facts(find_ledger(home / "work", study.name))
-    except ConfigError:
-        return None
-    groups = known["settings"]["data"].get("groups", study.data.groups)
-    split = _frozen(known["split"], home)
-    if split is None or (known["seed"], groups) != (study.seed, study.data.groups):
-        return None
-    return split if split.settings == study.folds else None
-
-
-def _frozen(id: str | None, home: Path) -> Split | None:
-    path = home / "folds" / f"{id}.json"
-    return read_split(path) if path.is_file() else None

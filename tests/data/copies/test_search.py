@@ -60,6 +60,18 @@ def test_equal_pictures_are_a_pair_and_equal_blank_ones_are_not(data, kept):
     assert pairs(find_copies(index.samples, index.root, kept)) == [(1, 4, True)]
 
 
+def test_pairs_among_some_samples_are_told_by_their_places_there(data, kept):
+    index = read(data, kept)
+    copies = find_copies(index.samples, index.root, kept)
+    used = np.array([False, True, False, True, True, False, True])
+    some = copies.among(used)
+    assert pairs(some) == [(0, 2, True)]
+    assert some.found.verifiable.tolist() == copies.found.verifiable[used].tolist()
+    assert pairs(copies.among(np.arange(7) != 4)) == []
+    table = some.table(index.samples.assign(declared=index.samples["group"])[used])
+    assert table[["first", "second"]].to_numpy().tolist() == [["1.png", "4.png"]]
+
+
 def test_a_second_search_reads_no_picture_and_finds_the_same(data, kept):
     index = read(data, kept)
     first = find_copies(index.samples, index.root, kept)
