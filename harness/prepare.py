@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,21 +12,21 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config import Study
+from harness.config import Choice, Study
 from harness.data.audit.copies import Searched
 from harness.data.audit.figures import Figure, pair_figures
 from harness.data.audit.report import Report, audit
 from harness.data.cache import Cache, build_cache
 from harness.data.copies.search import Copies, find_copies
-from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.kept import Kept
-from harness.data.manifest import drop_rare_classes, read_manifest
+from harness.data.manifest import Manifest, read_manifest
 from harness.data.proof.findings import findings, grid
-from harness.data.repair import Repaired, declare, reapply, repair
-from harness.data.split import Split, freeze, read_split, with_repairs
-from harness.errors import ConfigError
-from harness.search.ledger import STUDY, find_ledger, read_ledger
+from harness.data.repair import declare
+from harness.data.split import Split, freeze
+from harness.errors import ConfigError, DataError, PromotionRefused
+from harness.search.ledger import STUDY
+from harness.splitting import split_samples
 from harness.train.checkpoint import write_synced
 from harness.variants import build_losses, prove_recipes, recipes_of
 
@@ -79,17 +80,40 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     """
     index = index_samples(study.data.dataset, base=base, cache=caches)
     with closing(Kept(caches)) as kept:
-        manifest = read_manifest(index, study.data, kept=kept)
-        samples, rare = drop_rare_classes(
-            manifest.samples, below=study.data.rare_below, action=study.data.rare_classes
-        )
-        copies = find_copies(samples, index.root, kept, white=study.data.white)
-    repaired, split = _split(study, declare(samples), copies, manifest.digest, home)
-    build_losses(study, repaired.samples, split)
-    searched = Searched(copies, repaired.runaways)
+        return _audited(study, index.root, read_manifest(index, study.data, kept=kept), kept, home)
+
+
+def audit_again(known: Mapping[str, Any], dataset: Choice, *, base: Path, home: Path, caches: Path) -> Report:
+    """Return the report of today on what a study with these facts was trained on, now found in `dataset`.
+
+    Raises PromotionRefused where that cannot be read, or is not what it was.
+    """
+    study = Study.model_validate(known["settings"])
+    data = study.data.model_copy(update={"dataset": dataset})
+    try:
+        index = index_samples(dataset, base=base, cache=caches)
+        with closing(Kept(caches)) as kept:
+            manifest = read_manifest(index, data, kept=kept)
+            if manifest.digest != known["data"]:
+                raise PromotionRefused(
+                    f"{known['key']}: the data are not those it was trained on (manifest {manifest.digest[:16]}, then "
+                    f"{known['data'][:16]}): restore them, or run the study on those of today"
+                )
+            study = study.model_copy(update={"data": data})
+            return _audited(study, index.root, manifest, kept, home).report
+    except (ConfigError, DataError) as error:
+        raise PromotionRefused(f"{known['key']}: its data cannot be audited again: {error}") from error
+
+
+def _audited(study: Study, root: Path, manifest: Manifest, kept: Kept, home: Path) -> Prepared:
+    found = find_copies(manifest.samples, root, kept, white=study.data.white)
+    parts = split_samples(study, declare(manifest.samples), found, manifest.digest, home)
+    build_losses(study, parts.samples, parts.split)
+    copies = found.among(manifest.samples["sample"].isin(parts.samples["sample"]).to_numpy())
+    searched = Searched(copies, parts.joins)
     proofs = findings(prove_recipes(study))
-    report = audit(repaired.samples, split, manifest=manifest.digest, searched=searched, others=proofs)
-    return Prepared(study, repaired.samples, index.root, manifest.digest, split, report, copies, rare)
+    report = audit(parts.samples, parts.split, manifest=manifest.digest, searched=searched, others=proofs)
+    return Prepared(study, parts.samples, root, manifest.digest, parts.split, report, copies, parts.rare)
 
 
 def write_files(prepared: Prepared, *, home: Path, caches: Path) -> Files:
@@ -191,35 +215,3 @@ def git_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
-
-
-def _split(
-    study: Study, samples: pd.DataFrame, copies: Copies, manifest: str, home: Path
-) -> tuple[Repaired, Split]:
-    """Return the split this study had last time if the data are the same, else a new one, a child where it can be.
-
-    Groups are joined before a split is made; one that is frozen keeps its joins and gets no more.
-    """
-    previous = _previous_split(study, home)
-    if previous is not None and previous.manifest == manifest:
-        again = reapply(samples, previous)
-        if set(again.samples["group"]) <= set(previous.folds):
-            return again, previous
-    as_given = study.data.groups == "trust" or bool(samples["fold"].notna().any())
-    repaired = Repaired(samples, {}) if as_given else repair(samples, copies, previous)
-    made = make_split(repaired.samples, study.folds, manifest=manifest, seed=study.seed, parent=previous)
-    return repaired, with_repairs(made, repaired.repairs)
-
-
-def _previous_split(study: Study, home: Path) -> Split | None:
-    """Return the split of the last run of the study of this name, if its seed, groups and folds were asked for so."""
-    try:
-        known, _, _ = read_ledger(find_ledger(home / "work", study.name))
-    except ConfigError:
-        return None
-    path = home / "folds" / f"{known['split']}.json"
-    as_now = (known["seed"], known["settings"]["data"].get("groups")) == (study.seed, study.data.groups)
-    if not as_now or not path.is_file():
-        return None
-    split = read_split(path)
-    return split if split.settings == study.folds else None

@@ -18,6 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.drive import drive, open_recorder
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
-from harness.prepare import Prepared, facts, other_code, prepare, write_report
+from harness.prepare import Prepared, audit_again, facts, other_code, prepare, write_report
 from harness.promote import promote_best
 from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
 from harness.search.ledger import find_ledger
@@ -100,13 +101,15 @@ def report(name: str, home: Path) -> dict[str, Any]:
 
 
 def promote(name: str, home: Path) -> dict[str, Any]:
-    """Let the alias `champion` mean the best complete trial of a study's last run."""
+    """Let the alias `champion` mean the best complete trial of a study's last run, audited again."""
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
     warn_of_changes(study, file, board)
     store = open_store(home)
-    done = promote_best(store, board.facts, board.best, ledger.parent)
+    places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
+    again = partial(audit_again, board.facts, study.data.dataset, **places)
+    done = promote_best(store, board.facts, board.best, ledger.parent, again)
     console.print(
         f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
         f"{f' (before: version {done.previous})' if done.previous else ''}\n"

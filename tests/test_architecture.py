@@ -23,7 +23,7 @@ evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
 search.trial search.pruner search.space search.slots search.optimize search.repair search.ledger search.lock
 tracking.store tracking.recorder tracking.served_model tracking.registry
-promote report variants prepare progress drive
+promote report variants splitting prepare progress drive
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

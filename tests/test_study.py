@@ -230,6 +230,49 @@ def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
     )
 
 
+def refused(done: Done, file: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """Promote with exit code 4 and no new version; return the one line that says why."""
+    versions = [str(version.version) for version in done.client.search_model_versions("name='tiny'")]
+    capfd.readouterr()
+    assert main(["promote", str(file), "--home", str(done.home)]) == 4
+    assert [str(v.version) for v in done.client.search_model_versions("name='tiny'")] == versions
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_promotion_audits_the_data_of_today_wherever_they_are_and_refuses_others(
+    done: Done, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)  # where its cache is
+    root = tmp_path / "moved"
+    shutil.copytree(data_of(tiny), root)
+    file = write(tmp_path, settings(root))
+    assert main(["promote", str(file), "--home", str(done.home)]) == 0
+    path = root / "images/4.png"
+    cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 2)
+    assert "the data are not those it was trained on (manifest " in refused(done, file, capfd)
+    shutil.rmtree(root)
+    line = refused(done, file, capfd)
+    assert "its data cannot be audited again" in line
+    assert str(root) in line
+
+
+def test_promotion_refuses_a_leakage_report_that_was_changed_and_running_again_mends_it(
+    done: Done, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)
+    (report,) = done.home.glob("artifacts/**/leakage_report.json")
+    report.write_text(report.read_text().replace('"verdict": "', '"verdict": "p'))
+    assert "the leakage report on its run has SHA-256 " in refused(done, done.file, capfd)
+    report.unlink()
+    assert "no leakage report is attached to its run" in refused(done, done.file, capfd)
+    for run in done.runs("trial"):
+        done.client.set_tag(run.info.run_id, "harness.leakage_sha256", "0" * 64)
+    budget = ["--trials", str(len(done.runs("trial")))]
+    assert main(["run", str(done.file), "--home", str(done.home), *budget]) == 0
+    assert main(["promote", str(done.file), "--home", str(done.home)]) == 0
+
+
 def test_promote_without_results_is_said(
     tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from harness.data.measures import Measures, Numbers, count_sizes, measure, objec
 from harness.data.pictures import PIXEL_LIMIT, image_pixels, mask_pixels, read_file, to_8_bits
 from harness.errors import DataError
 
-CONTENT_VERSION = 1  # part of what is kept on disk; raise it when a number of Content or Measures changes
+CONTENT_VERSION = 2  # part of what is kept on disk; raise it when a number of Content or Measures changes
 DARK_16_BIT = 65535 / 4  # a set whose 16-bit files stay below it hardly uses their range
 RATIO_TOLERANCE = 0.02  # of a box's w/h against its file's
 DIGESTED = (
@@ -49,6 +49,7 @@ class Content:
     file_bytes: int
     file_sha256: str
     pixels_sha256: str  # at stored depth; gray saved as RGB counts as gray
+    constant: bool  # all pixels are equal, so that equal pictures need not show one thing
     mask_sha256: str  # of the mask in 0, 1, 255
     positive: int  # target pixels
     valid: int  # pixels that are not ignored
@@ -150,6 +151,7 @@ def _content(
         file_bytes=len(file),
         file_sha256=hashlib.sha256(file).hexdigest(),
         pixels_sha256=_array_sha256(_gray_if_equal(pixels)),
+        constant=bool((pixels == pixels[0, 0]).all()),
         mask_sha256=_array_sha256(mask),
         positive=len(objects.rows),
         valid=int((mask != 255).sum()),

@@ -24,11 +24,14 @@ class Ledger:
     results: dict[int, TrialResult]
 
     def open_study(self, facts: Mapping[str, Any], baselines: pd.DataFrame) -> None:
-        """Write what is known before the first trial; `baselines` holds IoU by fold (rows)."""
+        """Write what is known before the first trial; `baselines` holds IoU by fold (rows).
+
+        The facts come last: where they are, a ledger can be read.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_synced(self.folder / BASELINES, baselines.to_parquet())
-        write_synced(self.folder / STUDY, json.dumps(facts, indent=1).encode())
         self._write_trials()
+        write_synced(self.folder / STUDY, json.dumps(facts, indent=1).encode())
 
     def open_trial(self, plan: TrialPlan) -> None:
         pass
@@ -69,10 +72,15 @@ def find_ledger(work: Path, name: str) -> Path:
     return max(studies, key=lambda path: path.stat().st_mtime_ns).parent
 
 
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Return the study's facts alone, which are there whatever else was lost."""
+    facts: dict[str, Any] = json.loads((folder / STUDY).read_bytes())
+    return facts
+
+
 def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
     """Return the study's facts, its trials (one row each) and the baselines' IoU by fold."""
-    facts: dict[str, Any] = json.loads((folder / STUDY).read_bytes())
-    return facts, pd.read_parquet(folder / TRIALS), pd.read_parquet(folder / BASELINES)
+    return read_facts(folder), pd.read_parquet(folder / TRIALS), pd.read_parquet(folder / BASELINES)
 
 
 def _row(result: TrialResult) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Keep a study in MLflow: study > trial > fold runs, found by their tags before they are made."""
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused
 from harness.evaluate.scores import scores_beside
@@ -27,6 +29,9 @@ STATUS: dict[str, str] = {
     "failed": "FAILED",
     "leak": "FAILED",
 }
+LEAKAGE = ("harness.leakage", "harness.leakage_sha256")  # tags that refer to the report
+REPORT = "leakage/leakage_report.json"
+MOST_TRIALS = 50_000  # MLflow's limit
 PARAMS_AT_ONCE = 100  # MLflow's limit
 CURVES = ("loss", "lr", "gradient_norm", "iou", "predicted_share", "images_per_second")
 
@@ -62,7 +67,21 @@ class MlflowRecorder:
             self.client.log_artifacts(run, str(path), folder) if path.is_dir() else self.client.log_artifact(
                 run, str(path), folder
             )
+        self._refer(run)
         return run
+
+    def _refer(self, study: str) -> None:
+        """Let trials of an earlier start refer to the report that is attached now, of the same data and split."""
+        now = {name: self.facts.tags[name] for name in LEAKAGE if name in self.facts.tags}
+        trials = self.client.search_runs(
+            [self.experiment], f"tags.\"mlflow.parentRunId\" = '{study}'", max_results=MOST_TRIALS
+        )
+        for run in (self.client.get_run(study), *trials):
+            before = run.data.tags
+            if any(before.get(name) != value for name, value in now.items()):
+                note = before.get(NOTE, "").replace(_reference(before), _reference(self.facts.tags))
+                tags = now | ({NOTE: note} if note else {})
+                self.client.log_batch(run.info.run_id, tags=[RunTag(*tag) for tag in tags.items()])
 
     def close_study(self, state: State, reason: str, *, note: str, metrics: Mapping[str, float]) -> None:
         """Close the study's run with its leaderboard as description, and what else is still open as interrupted."""
@@ -198,6 +217,25 @@ def find_trial_run(client: MlflowClient, experiment: str, study_key: str, trial:
     return str(runs[0].info.run_id)
 
 
+def attached_report(client: MlflowClient, experiment: str, study_key: str) -> bytes:
+    """Return the leakage report on a study's run. Raises PromotionRefused when MLflow does not have it."""
+    found = client.get_experiment_by_name(experiment)
+    runs = _find(client, str(found.experiment_id), study_key) if found else []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(runs[0].info.run_id, REPORT, folder)).read_bytes()
+        except (IndexError, OSError, MlflowException) as error:
+            raise PromotionRefused(
+                f"{study_key}: no leakage report is attached to its run in this tracking store; "
+                "run the study again, which audits and attaches it anew"
+            ) from error
+
+
+def referred_report(client: MlflowClient, run: str) -> str:
+    """Return the SHA-256 of the leakage report that a run refers to, or nothing."""
+    return str(client.get_run(run).data.tags.get(LEAKAGE[1], ""))
+
+
 def _find(client: MlflowClient, experiment: str, key: str) -> list[Run]:
     return list(client.search_runs([experiment], f"tags.\"harness.fold_run\" = '{key}'", max_results=1))
 
@@ -216,8 +254,12 @@ def trial_note(result: TrialResult, tags: Mapping[str, str]) -> str:
     ]
     lines += ["", "| parameter | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in result.plan.params.items()]
-    verdict, digest = tags.get("harness.leakage", "?"), tags.get("harness.leakage_sha256", "?")
-    return "\n".join([*lines, "", f"Leakage report (on the study's run): {verdict}, SHA-256 `{digest}`"])
+    return "\n".join([*lines, "", _reference(tags)])
+
+
+def _reference(tags: Mapping[str, str]) -> str:
+    verdict, digest = (tags.get(name, "?") for name in LEAKAGE)
+    return f"Leakage report (on the study's run): {verdict}, SHA-256 `{digest}`"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:

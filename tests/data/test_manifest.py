@@ -99,6 +99,16 @@ def test_pixels_count_for_the_hash_and_not_their_file(pack: Pack) -> None:
     assert masks["a.png"] == masks["same.png"] != masks["rgb.png"]
 
 
+def test_a_picture_is_constant_where_no_pixel_differs_in_any_bit(pack: Pack) -> None:
+    deep = np.full((20, 30), 40_000, np.uint16)
+    pack.add("deep", deep.copy())
+    deep[3, 4] += 1  # which 8 bits do not show
+    pack.add("nearly", deep)
+    pack.add("colored", np.full((20, 30, 3), (9, 80, 200), np.uint8))
+    constant = pack.manifest().samples.set_index("sample")["constant"]
+    assert constant.to_dict() == {"a.png": False, "colored.png": True, "deep.png": True, "nearly.png": False}
+
+
 def test_turned_pictures_are_measured_and_hashed_upright(pack: Pack) -> None:
     tags = Image.Exif()
     tags[0x0112] = 6

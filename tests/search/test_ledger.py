@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from harness.errors import ConfigError
-from harness.search.ledger import Ledger, find_ledger, read_ledger
+from harness.search import ledger
+from harness.search.ledger import Ledger, find_ledger, read_facts, read_ledger
 from harness.search.trial import TrialResult
+from harness.train.checkpoint import write_synced
 from tests.search.formula import Formula, Home, study
 
 BASELINES = pd.DataFrame({"constant": [0.1, 0.2], "classical": [0.3, 0.4]})
@@ -43,6 +45,37 @@ def test_what_was_closed_is_read_back(tmp_path: Path, results: list[TrialResult]
     assert math.isnan(trials["iou_mean"][1])
     assert trials["iou_fold_1"][1] == results[1].folds[1].iou
     assert trials["seconds"].tolist() == [3.0, 2.0, 3.0]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("writes", range(3))
+def test_killed_between_any_two_files_a_ledger_is_whole_or_not_there(
+    tmp_path: Path, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(range(writes))
+
+    def write_until_killed(path: Path, content: bytes) -> None:
+        if next(left, None) is None:
+            raise Killed
+        write_synced(path, content)
+
+    monkeypatch.setattr(ledger, "write_synced", write_until_killed)
+    with pytest.raises(Killed):
+        opened(tmp_path, "a-1", "a")
+    with pytest.raises(ConfigError, match="no results of study"):
+        find_ledger(tmp_path, "a")
+    monkeypatch.undo()
+    opened(tmp_path, "a-1", "a")
+    assert len(read_ledger(find_ledger(tmp_path, "a"))[1]) == 0
+
+
+def test_the_facts_can_be_read_whatever_else_was_lost(tmp_path: Path) -> None:
+    folder = opened(tmp_path, "a-1", "a").folder
+    (folder / "trials.parquet").unlink()
+    assert read_facts(folder) == {"name": "a", "key": "a-1"}
 
 
 def test_an_interrupted_trial_is_no_result(tmp_path: Path, results: list[TrialResult]) -> None:

@@ -12,7 +12,14 @@ from harness.config import Study
 from harness.errors import PromotionRefused
 from harness.execute.task import Outcome
 from harness.search.trial import TrialPlan, TrialResult
-from harness.tracking.recorder import MlflowRecorder, StudyFacts, find_trial_run, flatten
+from harness.tracking.recorder import (
+    MlflowRecorder,
+    StudyFacts,
+    attached_report,
+    find_trial_run,
+    flatten,
+    referred_report,
+)
 from harness.tracking.store import Store
 from harness.train.foldrun import FoldResult
 
@@ -64,6 +71,37 @@ def run_of(recorder: MlflowRecorder, key: str) -> Run:
     found = recorder.client.search_runs([recorder.experiment], f"tags.\"harness.fold_run\" = '{key}'")
     assert len(found) == 1, f"{len(found)} runs with key {key}"
     return found[0]
+
+
+def test_trials_of_an_earlier_start_refer_to_the_report_that_is_attached_last(
+    store: Store, tmp_path: Path
+) -> None:
+    client, report = store.client(), tmp_path / "leakage"
+    report.mkdir()
+    for start in ("old", "new"):
+        (report / "leakage_report.json").write_text(start)
+        tags = {"harness.leakage": "warn", "harness.leakage_sha256": start * 20, "harness.code": start}
+        facts = StudyFacts("tiny-r", SETTINGS, tags, "demo", "d" * 64, "somewhere")
+        recorder = MlflowRecorder(client, store.experiment(client, "tiny"), facts)
+        recorder.open_study({"leakage": report})
+        if start == "old":
+            recorder.open_trial(plan(0))
+            recorder.close_trial(TrialResult(plan(0), "failed", [], "no reason"))
+    trial = run_of(recorder, "tiny-r/0")
+    assert attached_report(client, "tiny", "tiny-r") == b"new"
+    for run in (trial, run_of(recorder, "tiny-r")):
+        assert referred_report(client, run.info.run_id) == "new" * 20
+        assert run.data.tags["harness.code"] == "old", "it was trained with"
+    assert "new" * 20 in trial.data.tags["mlflow.note.content"]
+    assert "old" * 20 not in trial.data.tags["mlflow.note.content"]
+    assert trial.data.tags["harness.state"] == "failed"
+
+
+def test_a_study_without_an_attached_report_is_refused(store: Store) -> None:
+    opened(store, "tiny-n")
+    for key in ("tiny-n", "tiny-unknown"):
+        with pytest.raises(PromotionRefused, match=f"{key}: no leakage report is attached"):
+            attached_report(store.client(), "tiny", key)
 
 
 def test_a_complete_trial_has_its_scores_folds_curves_and_files(store: Store, tmp_path: Path) -> None:

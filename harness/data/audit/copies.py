@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from harness.data.audit.finding import Finding, more, passed
+from harness.data.audit.joins import RUNAWAYS, Joins, remedy, runaway_joins
 from harness.data.audit.sides import HELD_OUT, Assignment, fold_name
 from harness.data.copies.search import Copies
 
@@ -22,10 +22,10 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Searched:
-    """The search for copies, and the chains of positions that were too weak to be joined."""
+    """The search for copies, and what was done about what it found."""
 
     copies: Copies
-    runaways: tuple[tuple[int, ...], ...] = ()
+    joins: Joins
 
 
 def copy_checks(samples: pd.DataFrame, split: Assignment, searched: Searched | None) -> list[Finding]:
@@ -35,57 +35,52 @@ def copy_checks(samples: pd.DataFrame, split: Assignment, searched: Searched | N
     (warn), in two groups of one fold (warn) or across folds (fail). D9 pictures whose copies cannot be recognized,
     D10 joins that would run away, C1 what the search finds of planted copies.
     """
-    titles = [(id, title) for id, (_, title) in KINDS.items()] + [NINTH, TENTH, CANARY]
     if searched is None:
+        titles = [*((id, title) for id, (_, title) in KINDS.items()), NINTH, RUNAWAYS, CANARY]
         return [Finding(*head, "fail", "not run", 0, 0.0, "Copies were not searched for.") for head in titles]
     pairs = _pairs(samples, split, searched.copies)
-    checks = [_pairs_of_kind(id, pairs, samples, searched.copies) for id in KINDS]
     return [
-        *checks,
+        *(_pairs_of_kind(id, pairs, samples, searched) for id in KINDS),
         _unverifiable(samples, searched.copies),
-        _runaway(samples, searched),
+        runaway_joins(searched.joins),
         _canary(searched.copies),
     ]
 
 
 NINTH = ("D9", "Copies of every picture could be recognized")
-TENTH = ("D10", "Joined groups are held together by strong links")
 CANARY = ("C1", "Planted copies are found, strangers are not")
 
 
 def _pairs(samples: pd.DataFrame, split: Assignment, copies: Copies) -> pd.DataFrame:
-    """Return the pairs of two declared groups with their folds, and whether they leak in any repeat."""
+    """Return the pairs of two declared groups, whether they leak in any repeat, and their folds in the first such."""
     table = copies.table(samples)
     at = np.array([(p.first, p.second) for p in copies.found.pairs], np.intp).reshape(-1, 2)
     group = samples["group"].to_numpy()
     table["joined"] = group[at[:, 0]] == group[at[:, 1]]
     folds = np.stack([split.of(samples, repeat) for repeat in range(len(split.assignments))])
-    table["leaks"] = _apart(folds[:, at[:, 0]], folds[:, at[:, 1]])
-    table["first_fold"], table["second_fold"] = folds[0, at[:, 0]], folds[0, at[:, 1]]
+    apart = folds[:, at[:, 0]] != folds[:, at[:, 1]]
+    table["leaks"], repeat = apart.any(0), apart.argmax(0)  # 0 where in none
+    table["first_fold"], table["second_fold"] = folds[repeat, at[:, 0]], folds[repeat, at[:, 1]]
     return table[table["first_group"] != table["second_group"]]
 
 
-def _apart(a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.bool_]:
-    return np.asarray((a != b).any(0), np.bool_)
-
-
-def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, copies: Copies) -> Finding:
+def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, searched: Searched) -> Finding:
     kind, title = KINDS[id]
     own = pairs[(pairs["how"] == kind) & (pairs["sure"] | ~pairs["joined"])]
     sure, suspects = own[own["sure"]], own[~own["sure"]]
     leaks, together = sure[sure["leaks"] & ~sure["joined"]], sure[~sure["leaks"] & ~sure["joined"]]
     joined = sure[sure["joined"]]
-    rest = _left_out(id, copies)
+    rest = _left_out(id, searched.copies)
     if not len(own):
         if rest:
             return Finding(id, title, "fail", "unverifiable", 0, 0.0, f"None was found; {rest}.")
         return passed(id, title, "fail", "No two declared groups show one thing in this way.")
     shown = next(part for part in (leaks, together, joined, suspects) if len(part))
     said = [
-        (len(leaks), "leak across folds: give both pictures one source_image_id, or set data.groups: repair"),
-        (len(together), "stand in two groups of one fold"),
+        (len(leaks), f"across folds, a leak: {remedy(searched.joins)}"),
+        (len(together), "in two groups of one fold"),
         (len(joined), "stood in two declared groups, which were joined"),
-        (len(suspects), "may show one thing and are not joined: look at both"),
+        (len(suspects), "may show one thing, not joined: look at both"),
     ]
     parts = "; ".join(f"{count:,} pair{'s' if count > 1 else ''} {what}" for count, what in said if count)
     summary = f"{_both(shown.iloc[0])}: {parts}{f'; {rest}' if rest else ''}."
@@ -170,25 +165,6 @@ def _unverifiable(samples: pd.DataFrame, copies: Copies) -> Finding:
 def _named(rows: pd.DataFrame) -> Sequence[tuple[str, str]]:
     head = rows.sort_values("sample").head(SHOWN_PAIRS)
     return list(zip(head["sample"].astype(str), head["group"].astype(str), strict=True))
-
-
-def _runaway(samples: pd.DataFrame, searched: Searched) -> Finding:
-    if not searched.runaways:
-        return passed(*TENTH, "fail", "No set of pictures was too large for the links that hold it together.")
-    chain = samples.iloc[list(searched.runaways[0])]
-    files = " - ".join(chain["sample"].astype(str))
-    summary = (
-        f"{len(chain)} pictures in a row would join groups into one blob: {files}; look at each pair, and give "
-        f"source_image_ids by hand with data.groups: trust{more(len(searched.runaways) - 1, 'chain')}."
-    )
-    items = tuple(
-        {"chain": number, "place": place, "image": name, "group": group}
-        for number, rows in enumerate(searched.runaways)
-        for place, (name, group) in enumerate(
-            samples.iloc[list(rows)][["sample", "declared"]].astype(str).to_numpy().tolist()
-        )
-    )
-    return Finding(*TENTH, "fail", "fail", len(items), 0.0, summary, items)
 
 
 def _canary(copies: Copies) -> Finding:

@@ -13,31 +13,42 @@ REPAIR = "give both one source_image_id or remove one"
 
 
 def same_bytes(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """D1: no image file stands, byte for byte, in two groups."""
-    title = "No file in two groups"
+    """D1: no image file stands, byte for byte, in two groups; blank ones only warn."""
     rows = _rows(samples, split, key=samples["file_sha256"])
+    rows["constant"] = samples["constant"].to_numpy()
     twins = _in_several(rows, "group")
-    items = _pairs(twins, "group")
-    if not items:
-        return passed("D1", title, "fail", f"No file of {len(rows)} is, byte for byte, in another group too.")
-    summary = f"{_both(items[0])} are the same file; {REPAIR}{more(len(items) - 1, 'pair')}."
-    return Finding("D1", title, "fail", "fail", len(twins), _leaked_share(twins, len(rows)), summary, items)
+    clean = f"No file of {len(rows)} is, byte for byte, in another group too."
+    return _in_two_groups(("D1", "No file in two groups"), twins, "are the same file", clean, samples)
 
 
 def same_pixels(samples: pd.DataFrame, split: Assignment) -> Finding:
     """D2: no picture stands in two groups as different files (another format, turned by its metadata)."""
-    title = "No picture in two groups"
     rows = _rows(samples, split, key=samples["pixels_sha256"], part=samples["file_sha256"])
+    rows["constant"] = samples["constant"].to_numpy()
     twins = _in_several(_in_several(rows, "group"), "part")
-    items = _pairs(twins, "group", "part")
-    if not items:
-        return passed(
-            "D2", title, "fail", f"No picture of {len(rows)} decodes to the pixels of another group's."
+    clean = f"No picture of {len(rows)} decodes to the pixels of another group's."
+    said = "hold the same pixels in different files"
+    return _in_two_groups(("D2", "No picture in two groups"), twins, said, clean, samples, "part")
+
+
+def _in_two_groups(
+    head: tuple[str, str], twins: pd.DataFrame, said: str, clean: str, samples: pd.DataFrame, *differ: str
+) -> Finding:
+    """Return the finding on rows whose key is in two groups: a leak, unless they are blank and so tell nothing."""
+    shown, blank = (twins[twins["constant"] == constant] for constant in (False, True))
+    items, blanks = (_pairs(part, "group", *differ) for part in (shown, blank))
+    if items:
+        rest = f" {len(blanks)} pairs are blank and tell nothing." if blanks else ""
+        summary = f"{_both(items[0])} {said}; {REPAIR}{more(len(items) - 1, 'pair')}.{rest}"
+        share = _leaked_share(shown, len(samples))
+        return Finding(*head, "fail", "fail", len(shown), share, summary, items + blanks)
+    if blanks:
+        summary = (
+            f"{_both(blanks[0])} {said}, and are blank: nothing tells whether they show one thing; group them "
+            f"rightly, or remove them{more(len(blanks) - 1, 'pair')}."
         )
-    summary = (
-        f"{_both(items[0])} hold the same pixels in different files; {REPAIR}{more(len(items) - 1, 'pair')}."
-    )
-    return Finding("D2", title, "fail", "fail", len(twins), _leaked_share(twins, len(rows)), summary, items)
+        return Finding(*head, "fail", "warn", len(blank), 0.0, summary, blanks)
+    return passed(*head, "fail", clean)
 
 
 def same_mask(samples: pd.DataFrame, split: Assignment) -> Finding:
@@ -87,11 +98,15 @@ def _rows(
     columns = {
         "file": samples[name].astype(str).to_numpy(),
         "group": samples["group"].astype(str).to_numpy(),
-        "fold": split.of(samples),
+        "folds": list(zip(*_of_repeats(samples, split), strict=True)),  # one a repeat
         "key": key.to_numpy(),
         "part": (key if part is None else part).to_numpy(),
     }
     return pd.DataFrame(columns)
+
+
+def _of_repeats(samples: pd.DataFrame, split: Assignment) -> list[list[int]]:
+    return [split.of(samples, repeat).tolist() for repeat in range(len(split.assignments))]
 
 
 def _in_several(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -112,12 +127,18 @@ def _pairs(twins: pd.DataFrame, *differ: str) -> tuple[dict[str, Any], ...]:
     others = kinds.reset_index(drop=True)
     unlike = np.logical_and.reduce([beside[c].to_numpy() != others[c].to_numpy() for c in differ])
     both = zip(beside[unlike].itertuples(), others[unlike].itertuples(), strict=True)
-    items = ({**_named("first", a), **_named("second", b)} for a, b in both)
+    items = (_item(a, b) for a, b in both)
     return tuple(sorted(items, key=lambda item: (item["first"], item["second"])))
 
 
-def _named(which: str, row: Any) -> dict[str, Any]:
-    return {which: row.file, f"{which} group": row.group, f"{which} fold": fold_name(int(row.fold))}
+def _item(first: Any, second: Any) -> dict[str, Any]:
+    """Return two rows with their folds in the first repeat that has them apart."""
+    folds = list(zip(first.folds, second.folds, strict=True))
+    shown = next((two for two in folds if two[0] != two[1]), folds[0])
+    item: dict[str, Any] = {}
+    for which, row, fold in zip(("first", "second"), (first, second), shown, strict=True):
+        item |= {which: row.file, f"{which} group": row.group, f"{which} fold": fold_name(fold)}
+    return item
 
 
 def _both(item: dict[str, Any]) -> str:
@@ -127,8 +148,12 @@ def _both(item: dict[str, Any]) -> str:
 
 
 def _leaked_share(twins: pd.DataFrame, samples: int) -> float:
-    """Return the share of all samples that have a twin in another fold which trains."""
-    return float(_twin_trains(twins).sum()) / samples
+    """Return the share of all samples that have a twin in another fold which trains, in any repeat."""
+    if not len(twins):
+        return 0.0
+    repeats = zip(*twins["folds"], strict=True)
+    helped = [_twin_trains(twins.assign(fold=folds)) for folds in repeats]
+    return float(np.logical_or.reduce(helped).sum()) / samples
 
 
 def _twin_trains(twins: pd.DataFrame) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from harness.data.audit.figures import Figure
 from harness.data.audit.filling import odd_filling
 from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
 from harness.data.audit.groups import group_ids, group_overlap, one_fold_each
+from harness.data.audit.joins import frozen_folds
 from harness.data.audit.labels import similar_labels
 from harness.data.audit.light import blurred, unusable_light
 from harness.data.audit.nesting import nested_ids
@@ -103,6 +104,7 @@ def audit(
         samples=len(samples),
         groups=int(samples["group"].nunique()),
         findings=(
+            frozen_folds(searched.joins if searched else None),  # told first: other remedies do not end it
             *(check(samples, split) for check in CHECKS.values()),
             *copy_checks(samples, split, searched),
             *others,

@@ -1,7 +1,8 @@
 """Plant copies of the set's own pictures and see whether the search finds them: what it is worth on these data."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from harness.data.copies.fingerprint import Fingerprint
 from harness.data.copies.plants import PLANTS, as_jpeg
 from harness.data.copies.recognize import is_verifiable, recognize
 
+CANARY_VERSION = (
+    1  # part of what is kept on disk; raise it when other copies would be planted, here or in plants.py
+)
 PLANTED = 24  # pictures, each copied in every way
 JPEG_QUALITY = 90
 OVERLAPS = ("half", "tilted")  # ways that show a part; the others are whole copies
@@ -33,7 +37,15 @@ def plant(
     rows = np.flatnonzero([is_verifiable(mark) for mark in marks])
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(rows)[:PLANTED])
-    return tuple(copy for origin in chosen for copy in _copies(int(origin), names[origin], read(origin), rng))
+    shipped = is_jpeg(names)
+    return tuple(
+        copy for origin in chosen for copy in _copies(int(origin), shipped[origin], read(origin), rng)
+    )
+
+
+def is_jpeg(names: Iterable[str]) -> list[bool]:
+    """Tell for each file whether its copies are stored as JPEG."""
+    return [PurePath(name).suffix.lower() in SHIPPED for name in names]
 
 
 def recall(planted: Sequence[Planted], found: Sequence[bool]) -> dict[str, tuple[int, int]]:
@@ -46,9 +58,8 @@ def recall(planted: Sequence[Planted], found: Sequence[bool]) -> dict[str, tuple
 
 
 def _copies(
-    origin: int, name: str, picture: NDArray[np.uint8], rng: np.random.Generator
+    origin: int, shipped: bool, picture: NDArray[np.uint8], rng: np.random.Generator
 ) -> Iterator[Planted]:
-    is_jpeg = any(name.lower().endswith(ending) for ending in SHIPPED)
     for kind, copy in PLANTS.items():
         made = copy(picture, rng)
-        yield Planted(kind, origin, recognize(as_jpeg(made, JPEG_QUALITY) if is_jpeg else made))
+        yield Planted(kind, origin, recognize(as_jpeg(made, JPEG_QUALITY) if shipped else made))

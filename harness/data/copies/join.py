@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ class Joined:
     """`names` maps a declared group to what it is joined to, where that is another name.
 
     `runaways` are chains of positions, each neighbor a pair or a member of the same group, through sets of pictures
-    that would have become one group and were left as they are.
+    that would have become one group and were left as they are; where only weak links hold one together, its chain
+    goes over such a link.
     """
 
     names: Mapping[str, str]
@@ -38,7 +40,8 @@ def join_groups(groups: Sequence[str], pairs: Sequence[Pair], *, threshold: int)
     joined = _components(codes, len(names), sure)
     held = _components(codes, len(names), [pair for pair in sure if _is_strong(pair, threshold)])
     refused = _runaways(codes, joined, held)
-    chains = tuple(_chain(codes, sure, np.flatnonzero(joined[codes] == label)) for label in refused)
+    sure.sort(key=lambda pair: _is_strong(pair, threshold), reverse=True)
+    chains = tuple(_chain(codes, sure, held, np.flatnonzero(joined == label)) for label in refused)
     mapping: dict[str, str] = {}
     for label in range(joined.max(initial=-1) + 1):
         members = sorted(names[joined == label])
@@ -78,17 +81,50 @@ def _runaways(codes: Labels, joined: Labels, held: Labels) -> list[int]:
     return [int(c) for c in np.flatnonzero(several & (large & falls_apart | largest))]
 
 
-def _chain(codes: Labels, pairs: Sequence[Pair], members: Labels) -> tuple[int, ...]:
-    """Return the longest of the shortest ways through a component from its first picture, as positions."""
-    place = {int(row): i for i, row in enumerate(members)}
-    ends = [(place[p.first], place[p.second]) for p in pairs if p.first in place]
-    order = np.argsort(codes[members], kind="stable")
-    same = np.flatnonzero(np.diff(codes[members][order]) == 0)
-    ends += [(int(order[i]), int(order[i + 1])) for i in same]
-    rows, columns = np.array(ends, np.intp).T
-    links = coo_array((np.ones(len(ends)), (rows, columns)), shape=(len(members),) * 2).tocsr()
-    reached, before = breadth_first_order(links + links.T, 0, directed=False)
-    way = [int(reached[-1])]
-    while before[way[-1]] >= 0:
-        way.append(int(before[way[-1]]))
-    return tuple(int(members[i]) for i in reversed(way))
+@dataclass(frozen=True)
+class _Ways:
+    """Shortest ways from one group to all that pairs lead to: `reached` from near to far, each from `before`."""
+
+    reached: Labels
+    before: Labels
+    links: Mapping[tuple[int, int], tuple[int, int]]  # two groups -> a picture of each
+
+    def to(self, group: int) -> tuple[int, ...]:
+        """Return the pictures on the way to a group, as positions."""
+        way = [group]
+        while self.before[way[-1]] >= 0:
+            way.append(int(self.before[way[-1]]))
+        ends = [end for link in pairwise(reversed(way)) for end in self.links[link]]
+        return tuple(end for end, _ in groupby(ends))
+
+
+def _ways(codes: Labels, count: int, pairs: Sequence[Pair], start: int) -> _Ways:
+    """Return the ways from a group; of several pairs between two groups the first is shown."""
+    links: dict[tuple[int, int], tuple[int, int]] = {}
+    for pair in pairs:
+        a, b = int(codes[pair.first]), int(codes[pair.second])
+        links.setdefault((a, b), (pair.first, pair.second))
+        links.setdefault((b, a), (pair.second, pair.first))
+    rows, columns = np.array(list(links), np.intp).T
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(count, count)).tocsr()
+    reached, before = breadth_first_order(graph, start, directed=False)
+    return _Ways(reached, before, links)
+
+
+def _chain(codes: Labels, pairs: Sequence[Pair], held: Labels, groups: Labels) -> tuple[int, ...]:
+    """Return a shortest way through joined groups, from that of their first picture to the one farthest from it.
+
+    Where strong links leave some groups apart from the first, it ends at the farthest of those.
+    """
+    start = int(codes[np.flatnonzero(np.isin(codes, groups))[0]])
+    ways = _ways(codes, len(held), pairs, start)
+    apart = ways.reached[held[ways.reached] != held[start]]
+    return ways.to(int(apart[-1] if len(apart) else ways.reached[-1]))
+
+
+def chain_between(groups: Sequence[str], pairs: Sequence[Pair], ends: tuple[str, str]) -> tuple[int, ...]:
+    """Return a shortest way over sure pairs between two groups that they join, as positions; see `Joined`."""
+    codes, names = _codes(groups)
+    start, end = (int(np.searchsorted(names, name)) for name in ends)
+    sure = [pair for pair in pairs if pair.sure and codes[pair.first] != codes[pair.second]]
+    return _ways(codes, len(names), sure, start).to(end)

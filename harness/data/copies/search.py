@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.copies.align import Alignment
-from harness.data.copies.canary import OVERLAPS, plant, recall
+from harness.data.copies.canary import CANARY_VERSION, OVERLAPS, is_jpeg, plant, recall
 from harness.data.copies.find import COPIES_VERSION, Calibration, Found, Pair, find_pairs
 from harness.data.copies.fingerprint import FINGERPRINT_VERSION, Fingerprint
 from harness.data.copies.recognize import recognize
@@ -43,6 +42,17 @@ class Copies:
         """Return the pairs that show one thing."""
         return [pair for pair in self.found.pairs if pair.sure]
 
+    def among(self, used: NDArray[np.bool_]) -> "Copies":
+        """Return the pairs of two samples that are used (N,), by position among these."""
+        place = np.cumsum(used) - 1
+        pairs = tuple(
+            replace(pair, first=int(place[pair.first]), second=int(place[pair.second]))
+            for pair in self.found.pairs
+            if used[pair.first] and used[pair.second]
+        )
+        found = replace(self.found, pairs=pairs, verifiable=self.found.verifiable[used])
+        return replace(self, found=found)
+
     def table(self, samples: pd.DataFrame) -> pd.DataFrame:
         """Return one row a pair: files, declared groups, how they differ, and on what evidence they are one."""
         rows = [asdict(pair) | pair.alignment.described() for pair in self.found.pairs]
@@ -62,46 +72,48 @@ def keep_mark(pixels_sha256: str) -> str:
 def find_copies(samples: pd.DataFrame, root: Path, kept: Kept, *, white: int | None = None) -> Copies:
     """Return the copies among samples with manifest columns; found once for the same pictures and declared groups.
 
-    Pictures with equal pixels are searched once, and paired with each other. `white` as in `to_8_bits`.
+    Pictures with equal pixels are searched once, and paired with each other unless they are blank. `white` as in
+    `to_8_bits`.
     """
-    digest = hashlib.sha256(json.dumps(samples[["pixels_sha256", "group"]].to_numpy().tolist()).encode())
-    key = f"copies {COPIES_VERSION} {FINGERPRINT_VERSION} {digest.hexdigest()}"
+    key = _key(samples, white)
     known = kept.get(key)
     if known is not None:
         return _from_json(known)
-    codes = pd.factorize(samples["pixels_sha256"])[
-        0
-    ]  # in order of appearance, so that first stays before second
+    codes = pd.factorize(samples["pixels_sha256"])[0]  # in order of appearance: first stays before second
     first = np.unique(codes, return_index=True)[1]
     marks = [_mark(samples.iloc[row], root, kept) for row in first]
     names, groups = (samples[column].iloc[first].tolist() for column in ("sample", "group"))
     planted = plant(marks, names, lambda at: read_image(root / names[at], white=white))
     found = find_pairs(marks, groups, planted)
-    whole = _of_samples(found, codes, first, _is_flat(marks))
+    whole = _of_samples(found, codes, first, samples["constant"].to_numpy()[first])
     copies = Copies(whole, recall(planted, found.planted_found))
     kept.put({key: _to_json(copies)})
     return copies
 
 
+def _key(samples: pd.DataFrame, white: int | None) -> str:
+    """Return the key of what is kept of a search: all that its pairs and its planted copies depend on."""
+    versions = [COPIES_VERSION, FINGERPRINT_VERSION, CANARY_VERSION]
+    rows = [samples["pixels_sha256"].tolist(), samples["group"].tolist(), is_jpeg(samples["sample"])]
+    return f"copies {hashlib.sha256(json.dumps([versions, white, *rows]).encode()).hexdigest()}"
+
+
 def _mark(row: "pd.Series[Any]", root: Path, kept: Kept) -> Fingerprint:
-    known = kept.get(keep_mark(row["pixels_sha256"]))
-    if known is not None:
-        return Fingerprint.from_bytes(known)
-    path = root / row["sample"]
-    return recognize(image_pixels(read_file(path), path))
-
-
-def _is_flat(marks: Sequence[Fingerprint]) -> NDArray[np.bool_]:
-    """Tell pictures without any texture, all of which are equal whatever they show."""
-    return np.array([int(mark.texture.max()) == int(mark.texture.min()) for mark in marks], bool)
+    """Return a picture's fingerprint as it is kept; where it was lost it is taken anew."""
+    key, path = keep_mark(row["pixels_sha256"]), root / row["sample"]
+    known = kept.get(key)
+    if known is None:
+        known = recognize(image_pixels(read_file(path), path)).to_bytes()
+        kept.put({key: known})
+    return Fingerprint.from_bytes(known)
 
 
 def _of_samples(
-    found: Found, codes: NDArray[np.intp], first: NDArray[np.intp], flat: NDArray[np.bool_]
+    found: Found, codes: NDArray[np.intp], first: NDArray[np.intp], blank: NDArray[np.bool_]
 ) -> Found:
-    """Return what was found among distinct pictures as pairs of samples, equal pictures chained to each other."""
+    """Return what was found among distinct pictures as pairs of samples, equal ones that show something chained."""
     pairs = [replace(p, first=int(first[p.first]), second=int(first[p.second])) for p in found.pairs]
-    for code in np.flatnonzero((np.bincount(codes) > 1) & ~flat):
+    for code in np.flatnonzero((np.bincount(codes) > 1) & ~blank):
         rows = np.flatnonzero(codes == code)
         equal = Alignment(np.eye(2, 3), False, 0, 1.0, 1.0)
         pairs += [Pair(int(a), int(b), equal, sure=True) for a, b in itertools.pairwise(rows)]

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from harness.config import Folds
 from harness.data.audit.copies import Searched
+from harness.data.audit.joins import Joins, Shown
 from harness.data.audit.sides import HELD_OUT
 from harness.data.copies.align import Alignment
 from harness.data.copies.find import Calibration, Found, Pair
@@ -36,6 +38,7 @@ def sound_table(groups=12, images=3):
             "class_id": "one",
             "file_sha256": [f"file {name}" for name in names],
             "pixels_sha256": [f"pixels {name}" for name in names],
+            "constant": False,
             "mask_sha256": [
                 f"mask {name}" if px else "mask empty" for name, px in zip(names, target, strict=True)
             ],
@@ -157,7 +160,13 @@ def label_split():
     return LabelSplit
 
 
-def search_of(samples, *pairs, runaways=(), canary=(24, 24), blank=()):
+def chain_of(samples, rows, folds=()):
+    """Return a chain of rows, with the frozen folds of some."""
+    named = zip(samples["sample"].iloc[list(rows)], samples["declared"].iloc[list(rows)], strict=True)
+    return tuple(Shown(*names, fold) for names, fold in zip_longest(named, folds, fillvalue=""))
+
+
+def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 24), blank=()):
     """Return a search that found pairs (first, second, sure, movement), all as whole copies if no movement is given."""
     verifiable = np.ones(len(samples), bool)
     verifiable[list(blank)] = False
@@ -166,7 +175,9 @@ def search_of(samples, *pairs, runaways=(), canary=(24, 24), blank=()):
         for a, b, sure, movement in pairs
     ]
     whole = Found(tuple(found), verifiable, Calibration(7, 100, 0, 0), (), True, False)
-    return Searched(Copies(whole, {"mirrored": canary}), runaways)
+    runaways = tuple(chain_of(samples, rows) for rows in runaways)
+    torn = tuple(chain_of(samples, rows, folds) for rows, folds in torn)
+    return Searched(Copies(whole, {"mirrored": canary}), Joins(done, runaways, torn))
 
 
 STILL = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]

@@ -2,7 +2,9 @@ import json
 
 import pytest
 
+from harness.config import Folds
 from harness.data.audit.copies import copy_checks
+from harness.data.split import new_split
 from tests.data.audit.conftest import STILL
 
 
@@ -15,7 +17,7 @@ def test_a_clean_search_passes_everywhere(samples, split, searched):
 
 
 def test_a_sure_copy_across_folds_fails_and_names_both_files_groups_and_folds(samples, split, searched):
-    found = by_id(samples, split, searched(samples, (0, 6, True, STILL)))["D3"]
+    found = by_id(samples, split, searched(samples, (0, 6, True, STILL), done="trusted"))["D3"]
     assert found.status == "fail"
     for part in (
         "'g00/0.png' (group 'g00', fold 0)",
@@ -67,10 +69,37 @@ def test_a_search_that_misses_its_planted_copies_is_never_green(samples, split, 
     assert "22 of 24" in findings["C1"].summary
 
 
-def test_a_runaway_fails_with_its_chain(samples, split, searched):
-    found = by_id(samples, split, searched(samples, runaways=((0, 3, 6),)))["D10"]
-    assert found.status == "fail"
-    assert "g00/0.png - g01/0.png - g02/0.png" in found.summary
+@pytest.mark.parametrize(
+    ("how", "remedy"),
+    [
+        ({"done": "trusted"}, "give both pictures one source_image_id, or set data.groups: repair"),
+        ({"done": "given"}, "give both pictures one source_image_id, and one fold in the column fold"),
+        ({"done": "frozen"}, "frozen folds are never changed: raise folds.version"),
+        ({"done": "frozen", "runaways": [(0, 6)]}, "frozen folds are never changed: raise folds.version"),
+        ({"runaways": [(0, 6)]}, "(D10): give what shows one thing one source_image_id, and leave out"),
+        ({"runaways": [(0, 6)], "torn": [((0, 6), ("fold 0", "fold 1"))]}, "(G6): raise folds.version"),
+    ],
+)
+def test_the_advice_on_a_leak_would_end_it(samples, split, searched, how, remedy):
+    assert remedy in by_id(samples, split, searched(samples, (0, 6, True, STILL), **how))["D3"].summary
+
+
+def test_a_leak_of_a_later_repeat_is_told_with_the_folds_that_it_leaks_between(samples, split, searched):
+    other = {group: 3 + (fold + (group == "g01")) % 3 for group, fold in split.folds.items()}
+    repeated = new_split(
+        "m", Folds(count=3, scheme="repeated", repeats=2), split.folds, other, notes=[], parent=None
+    )
+    assert repeated.folds["g00"] == repeated.folds["g01"]
+    found = by_id(samples, repeated, searched(samples, (0, 3, True, STILL), (0, 6, True, STILL)))["D3"]
+    assert (found.status, found.affected) == ("fail", 3)
+    assert (
+        "(group 'g00', fold 3) and 'g01/0.png' (group 'g01', fold 4): 2 pairs across folds, a leak"
+        in found.summary
+    )
+    assert [(item["first fold"], item["second fold"]) for item in found.items] == [
+        ("fold 3", "fold 4"),
+        ("fold 0", "fold 1"),
+    ]
 
 
 @pytest.mark.parametrize("blank", [(), (4,)])

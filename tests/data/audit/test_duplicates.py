@@ -1,6 +1,8 @@
 import pytest
 
+from harness.config import Folds
 from harness.data.audit.duplicates import same_bytes, same_mask, same_pixels, two_masks
+from harness.data.split import new_split
 
 EXACT = (same_bytes, same_pixels)
 
@@ -47,6 +49,27 @@ def test_the_same_pixels_in_another_file_fail(samples, split):
 
 
 @pytest.mark.parametrize("check", EXACT)
+def test_blank_pictures_in_two_groups_warn_and_are_listed_and_are_no_leak(samples, split, check):
+    blank = [0, 8, 20]
+    for row in blank[1:]:
+        copy(samples, 0, row, *(["file", "pixels"] if check is same_bytes else ["pixels"]))
+    samples.loc[blank, "constant"] = True
+    found = check(samples, split)
+    assert (found.status, found.affected, found.share_of_validation) == ("warn", 3, 0)
+    assert [item["second"] for item in found.items] == ["g02/2.png", "g06/2.png"]
+    assert "blank: nothing tells whether they show one thing" in found.summary
+
+
+def test_beside_a_copy_that_leaks_blank_ones_are_told_of_too(samples, split):
+    copy(samples, 0, 8, "file", "pixels")
+    copy(samples, 3, 20, "file", "pixels")
+    samples.loc[[3, 20], "constant"] = True
+    found = same_bytes(samples, split)
+    assert (found.status, found.affected, len(found.items)) == ("fail", 2, 2)
+    assert found.summary.endswith("1 pairs are blank and tell nothing.")
+
+
+@pytest.mark.parametrize("check", EXACT)
 def test_a_copy_within_a_group_is_no_leak(samples, split, check):
     copy(samples, 0, 1, "file", "pixels")
     copy(samples, 3, 4, "pixels")
@@ -58,6 +81,16 @@ def test_a_copy_across_groups_of_one_fold_fails_although_nothing_leaked_yet(samp
     copy(samples, 0, 3, *(["file", "pixels"] if check is same_bytes else ["pixels"]))  # g00 and g01: fold 0
     found = check(samples, split)
     assert (found.status, found.affected, found.share_of_validation) == ("fail", 2, 0.0)
+
+
+@pytest.mark.parametrize("check", EXACT)
+def test_a_leak_of_a_later_repeat_is_told_with_the_folds_that_it_leaks_between(samples, split, check):
+    copy(samples, 0, 3, *(["file", "pixels"] if check is same_bytes else ["pixels"]))  # g00 and g01: fold 0
+    other = {group: 3 + (fold + (group == "g01")) % 3 for group, fold in split.folds.items()}
+    settings = Folds(count=3, scheme="repeated", repeats=2)
+    found = check(samples, new_split("m", settings, split.folds, other, notes=[], parent=None))
+    assert (found.items[0]["first fold"], found.items[0]["second fold"]) == ("fold 3", "fold 4")
+    assert found.share_of_validation == 2 / 36
 
 
 def test_a_held_out_copy_leaks_into_its_own_test_only(samples, deal):

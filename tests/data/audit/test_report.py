@@ -88,7 +88,15 @@ def test_clean_data_pass_and_are_not_refused(clean, deal, searched):
 def test_without_a_search_for_copies_data_are_not_called_clean(clean, deal):
     report = audit(clean, deal(clean), manifest="m")
     assert report.verdict == "not run"
-    assert {f.id for f in report.findings if f.status == "not run"} >= {"D3", "D5", "D6", "D9", "D10", "C1"}
+    assert {f.id for f in report.findings if f.status == "not run"} >= {
+        "G6",
+        "D3",
+        "D5",
+        "D6",
+        "D9",
+        "D10",
+        "C1",
+    }
     refuse_leaks(report)
 
 
@@ -127,6 +135,13 @@ def test_the_refusal_counts_the_pairs_and_names_the_other_failing_checks(clean, 
         refuse_leaks(audit(clean, deal(clean), manifest="m"))
 
 
+def test_what_joins_frozen_folds_is_refused_before_all_else(clean, deal, searched):
+    plant(clean, 0, 8, "file", "pixels")
+    joined = searched(clean, torn=[((0, 8), ("fold 0", "fold 1"))])
+    with pytest.raises(LeakageError, match=r"^audit G6: .*raise folds\.version.* Failing too: D1\.$"):
+        refuse_leaks(audit(clean, deal(clean), manifest="m", searched=joined))
+
+
 def test_a_split_by_rows_is_refused(clean, deal, row_split):
     rows = tuple(row % 3 for row in range(len(clean)))
     with pytest.raises(LeakageError, match="audit G1: Group 'g00'"):
@@ -151,7 +166,7 @@ def test_the_json_holds_everything_and_the_verdict(clean, deal):
     assert document["schema_version"] == 1
     assert document["audit_version"] == AUDIT_VERSION
     assert (document["manifest"], document["split"], document["verdict"]) == ("m", split.id, report.verdict)
-    assert [finding["id"] for finding in document["findings"]] == [*CHECKS, *COPY_IDS]
+    assert [finding["id"] for finding in document["findings"]] == ["G6", *CHECKS, *COPY_IDS]
     assert [row["fold"] for row in document["folds"]] == [0, 1, 2, -1]
     assert sum(row["samples"] for row in document["folds"]) == len(clean) == document["samples"]
     assert document["notes"] == ["dealt in turn"]

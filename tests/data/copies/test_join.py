@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from harness.data.copies.join import LARGE_SHARE, LARGEST_SHARE, SMALL_BLOB, join_groups
+from harness.data.copies.join import LARGE_SHARE, LARGEST_SHARE, SMALL_BLOB, chain_between, join_groups
 from tests.data.copies.conftest import own_groups, pair
 
 WEAK = {"inliers": 8, "agreement": 0.7}
@@ -78,6 +78,26 @@ def test_the_chain_goes_through_declared_groups_too():
     assert {groups[i] for i in chain} == {f"g{g:03}" for g in range(6)}
 
 
+def test_the_chain_leaves_a_declared_group_however_large_it_is():
+    groups = ["all"] * 50 + own_groups(60)
+    pairs = chained([0, *range(50, 70)], **WEAK)
+    (chain,) = join_groups(groups, pairs, threshold=7).runaways
+    assert chain == (0, *range(50, 70))
+
+
+def test_the_chain_goes_over_the_weak_link_though_strong_ones_reach_farther():
+    pairs = [*chained(range(20)), pair(0, 50, **WEAK), *chained(range(50, 53))]
+    (chain,) = join_groups(own_groups(200), pairs, threshold=7).runaways
+    assert chain == (0, 50, 51, 52)
+
+
+def test_of_several_pairs_between_two_groups_the_chain_shows_a_strong_one():
+    groups = ["a", "a", "b", "b", *own_groups(196)]
+    pairs = [pair(0, 2, **WEAK), pair(1, 3), *chained([3, *range(4, 18)], **WEAK)]
+    (chain,) = join_groups(groups, pairs, threshold=7).runaways
+    assert chain == (1, 3, *range(4, 18))
+
+
 def test_more_than_a_third_of_all_is_a_runaway_however_strong_its_links():
     most = int(60 * LARGEST_SHARE)
     assert join_groups(own_groups(60), chained(range(most)), threshold=7).runaways == ()
@@ -110,3 +130,10 @@ def test_several_runaways_are_told_apart():
     pairs = [*chained(range(20), **WEAK), *chained(range(40, 60), **WEAK)]
     found = join_groups(own_groups(200), pairs, threshold=7)
     assert found.runaways == (tuple(range(20)), tuple(range(40, 60)))
+
+
+def test_the_chain_between_two_groups_is_the_shortest():
+    groups = ["a", "b", "b", "c", "d", "e"]
+    pairs = [pair(0, 1), pair(2, 3), pair(3, 5), *chained([0, 4, 5], sure=False), pair(1, 2)]
+    assert chain_between(groups, pairs, ("a", "e")) == (0, 1, 2, 3, 5)
+    assert chain_between(groups, pairs, ("c", "a")) == (3, 2, 1, 0)
