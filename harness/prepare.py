@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from harness.config import Study
+from harness.data.audit.ceiling import label_agreement
 from harness.data.audit.copies import Searched
 from harness.data.audit.figures import Figure, pair_figures
+from harness.data.audit.masks import masks_of
 from harness.data.audit.report import Report, audit
 from harness.data.cache import Cache, build_cache
 from harness.data.copies.search import Copies, find_copies
@@ -88,7 +90,12 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     build_losses(study, repaired.samples, split)
     searched = Searched(copies, repaired.runaways)
     proofs = findings(prove_recipes(study))
-    report = audit(repaired.samples, split, manifest=manifest.digest, searched=searched, others=proofs)
+    labels = label_agreement(
+        repaired.samples, split, copies, masks_of(repaired.samples, index.root, study.data)
+    )
+    report = audit(
+        repaired.samples, split, manifest=manifest.digest, searched=searched, others=(labels, *proofs)
+    )
     return Prepared(study, repaired.samples, index.root, manifest.digest, split, report, copies, rare)
 
 
