@@ -109,7 +109,7 @@ def _worst(item: dict[str, Any]) -> str:
     ]
     objects = f" (objects: {', '.join(only)})" if only else ""
     return (
-        f"{item['first']!r} and {item['second']!r} show one thing and their labels agree in {item['forgiving']:.0%}"
+        f"{item['first']!r} and {item['second']!r} show one thing and their labels agree in {item['iou forgiven']:.0%}"
         f"{objects}: one is wrong, or the thing changed in between; look at both"
     )
 
@@ -128,5 +128,5 @@ def _item(samples: pd.DataFrame, split: Assignment, compared: Compared) -> dict[
         group = str(samples["group"].iloc[row])
         item |= {which: str(samples["sample"].iloc[row]), f"{which} group": group}
         item |= {f"{which} fold": fold_name(int(split.folds[group]))}
-    numbers = {"iou": round(found.iou, 3), "forgiving": round(found.forgiving, 3)}
+    numbers = {"iou": round(found.iou, 3), "iou forgiven": round(found.forgiving, 3)}
     return item | numbers | {"only in first": found.only_first, "only in second": found.only_second}

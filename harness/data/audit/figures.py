@@ -1,9 +1,6 @@
 """Pictures of the leakage report: two pictures of one thing laid on each other, what differs, and why they are one."""
 
-import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.audit.copies import KINDS
+from harness.data.audit.drawing import Figure, to_jpeg
 from harness.data.copies.align import Alignment, matched_points
 from harness.data.copies.fingerprint import fingerprint, gray_at_side
 from harness.data.copies.search import Copies
@@ -23,20 +22,6 @@ GAP = 6  # px between panels
 MATCHES = 40  # lines drawn
 
 Gray = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A PNG with what it shows in words."""
-
-    caption: str
-    png: bytes
-
-    def to_html(self) -> str:
-        """Return the figure, its picture inside the page."""
-        text = escape(self.caption)
-        data = base64.b64encode(self.png).decode()
-        return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[Figure]:
@@ -55,7 +40,8 @@ def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[
             "Left to right: the first, the second laid on it, their difference, key points that agree."
         )
         grays = [gray_at_side(image_pixels(read_file(root / file), root / file)) for file in files]
-        yield Figure(caption, _panels(grays[0], grays[1], pair.alignment))
+        check = next(id for id, (kind, _) in KINDS.items() if kind == described["how"])
+        yield Figure(caption, _panels(grays[0], grays[1], pair.alignment), check)
 
 
 def _panels(first: Gray, second: Gray, found: Alignment) -> bytes:
@@ -67,7 +53,7 @@ def _panels(first: Gray, second: Gray, found: Alignment) -> bytes:
     panels = [first, moved, _difference(first, moved, seen), _lines(first, theirs, found)]
     height = max(panel.shape[0] for panel in panels)
     white = [_on_white(panel, height) for panel in panels]
-    return cv2.imencode(".png", np.hstack(white))[1].tobytes()
+    return to_jpeg(np.hstack(white))
 
 
 def _difference(first: Gray, moved: Gray, seen: NDArray[np.bool_]) -> Gray:

@@ -64,14 +64,18 @@ def warned(
     hit: NDArray[np.bool_],
     summary: str,
     shown: Mapping[str, str],
+    rank: NDArray[Any] | None = None,
 ) -> Finding:
     """Return the warning of check `head` (id, title) about the samples that are `hit` (N,).
 
-    Evidence is their file and, under the names `shown` gives them, columns of the table.
+    Evidence is their file and, under the names `shown` gives them, columns of the table; those of the highest `rank`
+    (N,) come first, then by name.
     """
-    rows = samples.loc[hit]
+    badness = np.zeros(len(samples)) if rank is None else np.asarray(rank, float)
+    order = np.lexsort((samples["sample"].to_numpy(dtype=str), -badness))
+    rows = samples.iloc[order[hit[order]]]
     columns = {"image": rows["sample"].astype(str)} | {name: rows[column] for name, column in shown.items()}
-    items = tuple(pd.DataFrame(columns).sort_values("image").astype(object).to_dict("records"))
+    items = tuple(pd.DataFrame(columns).astype(object).to_dict("records"))
     named = tuple({str(key): value for key, value in item.items()} for item in items)
     return Finding(*head, "warn", "warn", len(rows), len(rows) / len(samples), summary, named)
 

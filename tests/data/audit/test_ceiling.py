@@ -44,7 +44,7 @@ def test_labels_that_agree_pass_and_their_mean_is_told(compare):
     found, _ = compare({0: label((20, 20)), 6: label((20, 20)), 1: label(), 7: label()})
     assert (found.id, found.status, found.affected) == ("D12", "pass", 0)
     assert "The labels of 1 pair of pictures of one thing have a mean IoU of 1.00" in found.summary
-    assert found.items[0]["forgiving"] == 1
+    assert found.items[0]["iou forgiven"] == 1
 
 
 def test_labels_that_differ_warn_with_the_worst_pair_first_and_the_mean_as_ceiling(compare):
