@@ -14,7 +14,7 @@ from harness.data.pictures import Pixels
 
 SHOWN = 320  # px, longest side of a panel
 GAP = 6  # px between panels
-QUALITY = 85
+QUALITY = 80
 ORANGE, BLUE, IGNORED = (
     (0, 140, 255),
     (255, 120, 40),
@@ -56,7 +56,7 @@ def outlined(image: Pixels, *masks: Pixels, part: Box | None = None) -> Pixels:
     for mask, color in reversed(list(zip(layers[1:], (ORANGE, BLUE), strict=False))):
         target = _marked(mask == 1, shown).astype(np.uint8)
         lines = cv2.findContours(target, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
-        cv2.drawContours(shown, lines, -1, color, 1)
+        cv2.drawContours(shown, lines, -1, color, 1 if part else 2)
     return shown
 
 

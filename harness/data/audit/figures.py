@@ -16,7 +16,7 @@ from harness.data.copies.fingerprint import fingerprint, gray_at_side
 from harness.data.copies.search import Copies
 from harness.data.pictures import image_pixels, read_file
 
-EACH = 4  # pairs shown of a kind, sure and suspected ones apart
+EACH = 3  # pairs shown of a kind, sure and suspected ones apart
 ZOOM = 2
 GAP = 6  # px between panels
 MATCHES = 40  # lines drawn
@@ -35,13 +35,19 @@ def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[
         caption = (
             f"{files[0]} and {files[1]}: {described['how']}, {decision}; turn {described['turn']:g}°, scale "
             f"{described['scale']:g}, {'mirrored, ' if pair.alignment.mirrored else ''}"
-            f"{pair.alignment.inliers} key points, "
+            f"{_evidence(pair.alignment)}, "
             f"agreement {pair.alignment.agreement:.2f}, overlap {pair.alignment.overlap:.0%}. "
             "Left to right: the first, the second laid on it, their difference, key points that agree."
         )
         grays = [gray_at_side(image_pixels(read_file(root / file), root / file)) for file in files]
         check = next(id for id, (kind, _) in KINDS.items() if kind == described["how"])
         yield Figure(caption, _panels(grays[0], grays[1], pair.alignment), check)
+
+
+def _evidence(found: Alignment) -> str:
+    if found.inliers:
+        return f"{found.inliers} key points"
+    return "by the whole texture, without key points" if found.agreement < 1 else "the same pixels"
 
 
 def _panels(first: Gray, second: Gray, found: Alignment) -> bytes:
@@ -80,4 +86,4 @@ def _on_white(panel: NDArray[Any], height: int, *, zoom: int = ZOOM) -> NDArray[
     colored = panel if panel.ndim == 3 else cv2.cvtColor(panel, cv2.COLOR_GRAY2BGR)
     below, white = height - colored.shape[0], (255, 255, 255)
     padded = cv2.copyMakeBorder(colored, 0, below, 0, GAP, cv2.BORDER_CONSTANT, value=white)
-    return cv2.resize(padded, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(padded, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)

@@ -10,6 +10,10 @@ from harness.data.audit.style import STYLE
 NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 SHOWN = 100  # rows of evidence a check; the JSON document has more
 
+SMALL = {
+    f"{side} {of}" for side in ("first", "second") for of in ("group", "fold")
+}  # written under the picture's name
+
 MARKS = {"fail": "✕", "warn": "!", "unverifiable": "?", "not run": "–", "pass": "✓"}  # the worst first
 WORDS = {
     "fail": "failed",
@@ -137,17 +141,22 @@ def _items(finding: Mapping[str, Any]) -> str:
     items = finding["items"]
     if not items:
         return ""
-    names = list(items[0])
-    rows = "".join(f"<tr>{''.join(_cell(item[name]) for name in names)}</tr>" for item in items[:SHOWN])
+    names = [name for name in items[0] if name not in SMALL]
+    rows = "".join(f"<tr>{''.join(_cell(item, name) for name in names)}</tr>" for item in items[:SHOWN])
     return (
         f'<div class="scroll"><table>{heads([name.replace("_", " ") for name in names], [])}{rows}</table></div>'
         f"{_rest(finding)}"
     )
 
 
-def _cell(value: Any) -> str:
-    kind = "narrow" if isinstance(value, int | float) else "item"
-    return f'<td class="{kind}">{escape(str(value))}</td>'
+def _cell(item: Mapping[str, Any], name: str) -> str:
+    """Return a value; under the name of a picture of a pair, small, its group and part."""
+    kind = "narrow" if isinstance(item[name], int | float) else "item"
+    small = ", ".join(
+        str(item[more]) for more in (f"{name} group", f"{name} fold") if more in item and more in SMALL
+    )
+    below = f'<br><span class="soft">{escape(small)}</span>' if small else ""
+    return f'<td class="{kind}">{escape(str(item[name]))}{below}</td>'
 
 
 def _rest(finding: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; 
   border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; }
 .said { min-width: 16rem; overflow-wrap: anywhere; }
-.item { min-width: 6rem; overflow-wrap: anywhere; }
+.item { min-width: 8rem; overflow-wrap: anywhere; }
 .name { overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; white-space: nowrap; width: 1%; padding: .35rem 0 .35rem .8rem; }
 .narrow { white-space: nowrap; width: 1%; }
@@ -46,6 +46,7 @@ figure img { max-width: 100%; height: auto; border: 1px solid var(--line); backg
 .pictures figcaption { max-width: 46rem; }
 figcaption { color: var(--soft); overflow-wrap: anywhere; }
 td > svg:only-child { margin-top: .5rem; }
+td .soft { font-size: .85em; }
 .track { fill: var(--line); }
 .bar { fill: var(--bar); }
 .out { fill: var(--out); }
@@ -53,6 +54,7 @@ td > svg:only-child { margin-top: .5rem; }
 .bars { max-width: 44rem; }
 .bars td { border: 0; padding-top: .1rem; padding-bottom: .1rem; }
 .bars td > svg:only-child { margin-top: .5rem; }
+td .soft { font-size: .85em; }
 section > h3 { margin-top: 2rem; }
 .bars + .scroll { margin-top: 1rem; }
 @media print {

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -64,3 +66,14 @@ def test_the_page_holds_its_pictures_itself(tmp_path, samples, split):
     html = audit(samples, split, manifest="m").to_html(pair_figures(table, tmp_path, copies))
     assert html.count('src="data:image/jpeg;base64,') == 1
     assert "img-src data:" in html
+
+
+def test_equal_pictures_and_textures_without_key_points_are_said_to_be_so(tmp_path):
+    table, copies = two_pictures(tmp_path, turn=0)
+    (pair,) = copies.found.pairs
+    for agreement, words in ((1.0, "the same pixels"), (0.95, "by the whole texture, without key points")):
+        plain = replace(pair, alignment=replace(pair.alignment, inliers=0, agreement=agreement))
+        known = replace(copies, found=replace(copies.found, pairs=(plain,)))
+        (figure,) = pair_figures(table, tmp_path, known)
+        assert words in figure.caption
+        assert "0 key points" not in figure.caption

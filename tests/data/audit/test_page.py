@@ -158,7 +158,8 @@ def test_a_hundred_rows_of_evidence_are_shown_and_the_rest_is_counted(make_table
     samples = make_table(groups=400, images=2)
     samples["file_sha256"] = "one"
     html = audit(samples, deal(samples), manifest="m").to_html()
-    assert html.count('<td class="item">g') == 4 * SHOWN
+    assert html.count('<td class="item">g') == 2 * SHOWN
+    assert html.count('<br><span class="soft">g') == 2 * SHOWN, "group and fold under the picture's name"
     assert "The first 100 of 399 rows; leakage_report.json has all." in html
 
 
