@@ -16,7 +16,7 @@ from harness.data.pictures import Pixels
 
 HEAD = ("D12", "Two labels of one thing agree")
 CONFLICT = 0.9  # agreement, with outlines forgiven, below which two labels contradict each other
-MOST, FEWEST = 2000, 20  # pairs that are compared, and the fewest of them where pictures are large
+MOST, FEWEST = 1000, 20  # pairs that are compared, and the fewest of them where pictures are large
 MOST_PX = 1_000_000_000  # of their masks, about ten seconds
 BINS = 10
 
