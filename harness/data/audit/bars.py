@@ -68,10 +68,8 @@ def group_bars(sizes: Mapping[str, Any]) -> str:
             f'<td>{row["with an object"]:,}</td><td class="narrow">{row["fold"]}</td></tr>'
         )
     top = heads(["Largest groups", "Images", "With an object", "Part"], [])
-    return (
-        f"<section><h2>Sizes of groups</h2>{distribution(sizes['bars'])}"
-        f'<div class="scroll"><table>{top}{rows}</table></div></section>'
-    )
+    named = f'<div class="scroll"><table>{top}{rows}</table></div>' if rows else ""
+    return f"<section><h2>Sizes of groups</h2>{distribution(sizes['bars'])}{named}</section>"
 
 
 def distribution(bars: Sequence[Mapping[str, Any]]) -> str:

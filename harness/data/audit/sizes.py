@@ -11,10 +11,11 @@ LARGEST = 10  # groups that are named
 
 
 def group_sizes(samples: pd.DataFrame, split: Assignment) -> dict[str, Any]:
-    """Return how many groups have how many images, in classes that double, and the largest groups by name."""
+    """Return how many groups have how many images, in classes that double, and the largest of those with several."""
     by_group = samples.assign(labelled=samples["positive"] > 0).groupby("group")
     table = by_group.agg(images=("labelled", "size"), labelled=("labelled", "sum")).reset_index()
-    largest = table.sort_values(["images", "group"], ascending=[False, True]).head(LARGEST)
+    several = table[table["images"] > 1]
+    largest = several.sort_values(["images", "group"], ascending=[False, True]).head(LARGEST)
     return {
         "bars": _bars(table["images"].to_numpy()),
         "largest": [_named(row, split) for row in largest.itertuples()],

@@ -63,6 +63,7 @@ section > h3 { margin-top: 2rem; }
 @media screen and (max-width: 44rem) {
   body { padding: 1rem; }
   dl { display: block; } dt { margin-top: .3rem; }
+  .pictures figure { overflow-x: auto; } .pictures img { max-width: none; max-height: 12rem; }
   .checks tr.heads { display: none; }
   .checks tr { display: grid; grid-template-columns: auto 1fr auto; gap: 0 .8rem; padding: .6rem 0;
     border-bottom: 1px solid var(--line); }

@@ -20,6 +20,13 @@ def test_the_largest_groups_are_named_with_their_part(samples, deal):
     assert "g00" not in [row["group"] for row in largest], "it has an image less"
 
 
+def test_where_every_image_is_a_group_none_is_named(make_table, deal):
+    single = make_table(images=1)
+    sizes = group_sizes(single, deal(single))
+    assert sizes == {"bars": [{"label": "1 image", "groups": 12}], "largest": []}
+    assert "Largest groups" not in audit(single, deal(single), manifest="m").to_html()
+
+
 def test_the_report_has_every_group_in_its_bars(samples, split):
     sizes = audit(samples, split, manifest="m").group_sizes
     assert sum(bar["groups"] for bar in sizes["bars"]) == samples["group"].nunique()
