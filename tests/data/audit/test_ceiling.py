@@ -60,6 +60,17 @@ def test_labels_that_differ_warn_with_the_worst_pair_first_and_the_mean_as_ceili
     assert [bar["pairs"] for bar in found.bars] == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 
+def test_a_small_object_that_one_label_misses_is_a_contradiction_beside_a_large_one(compare):
+    large = np.zeros((60, 80), np.uint8)
+    large[5:45, 5:60] = 1
+    both = large.copy()
+    both[50:53, 70:73] = 1
+    found, _ = compare({0: large, 6: both, 1: label(), 7: label()}, pixels={0: "same", 6: "same"})
+    assert found.status == "warn"
+    assert found.items[0]["iou forgiven"] > 0.99
+    assert "(objects: 1 only in the second)" in found.summary
+
+
 def test_a_copy_with_its_mask_is_no_second_label_and_is_not_read(compare, samples):
     samples.loc[[0, 6], "mask_sha256"] = "one"
     samples.loc[[1, 7], "positive"] = 0

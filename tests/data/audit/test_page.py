@@ -109,6 +109,9 @@ def test_the_worst_comes_first_and_links_to_its_evidence(failing):
     order = list(rows(html).values())
     assert order == sorted(order, key=["fail", "warn", "unverifiable", "not-run", "pass"].index)
     assert order[0] == "fail"
+    told = replace(failing.findings[0], severity="info", status="fail", id="X1")
+    mixed = replace(failing, findings=(told, *failing.findings)).to_html()
+    assert list(rows(mixed))[:2] == ["D1", "X1"], "what only tells comes after what decides"
     for link in re.findall('href="#(.*?)"', html):
         assert html.count(f'id="{link}"') == 1
     assert html.index('href="#D1"') < html.index('id="D1"') < html.index('id="P1"')

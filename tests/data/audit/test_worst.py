@@ -82,6 +82,25 @@ def test_two_labels_are_laid_on_each_other_and_both_outlined_on_both(shown):
     )
 
 
+def test_a_mirrored_picture_is_mirrored_back_before_it_is_laid(samples, searched):
+    copies = searched(samples, (0, 6, True, STILL)).copies
+    (pair,) = copies.found.pairs
+    mirrored = replace(pair, alignment=replace(pair.alignment, mirrored=True))
+    known = replace(copies, found=replace(copies.found, pairs=(mirrored,)))
+    half = np.zeros((60, 80), np.uint8)
+    half[:, :40] = 200  # bright on the left, and so on the right once mirrored
+    label = np.zeros((60, 80), np.uint8)
+    label[20:30, 30:50] = 1
+    (figure,) = worst_figures(
+        samples, [finding("D12", sides(0, 6))], known, lambda row: half, lambda row: label
+    )
+    picture = pixels(figure)
+    width = (picture.shape[1] - 6) // 2
+    first, second = picture[:10, :width].mean(-1), picture[:10, width + 6 :].mean(-1)
+    assert first[:, :20].mean() > 200 > 50 > first[:, -20:].mean()
+    assert second[:, :20].mean() < 50 < 200 < second[:, -20:].mean()
+
+
 def test_a_pair_that_the_search_does_not_know_is_left_out(shown):
     assert shown(finding("D12", sides(0, 6))) == []
 
