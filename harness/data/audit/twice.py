@@ -13,6 +13,7 @@ from harness.data.pictures import Pixels
 
 REACH = 0.75  # px at SIDE by which a movement may be wrong; planted copies stay below 0.5, see docs/audit.md
 REACH_PLAIN = 1.5  # the same without key points: textures at half of SIDE were moved by whole px
+DIAGONAL = 2**0.5  # px of the coarser file that one outline, drawn twice on two rasters, may be apart
 MARGIN = 8  # px around the labels
 UNSEEN = 255
 
@@ -65,7 +66,7 @@ def lay(first: Pixels, second: Pixels, found: Alignment, *, exact: bool) -> Laid
         growth, 1 / growth
     )  # its px in px of the finer one: its outlines are no finer than half of it
     share = REACH if found.inliers else REACH_PLAIN
-    reach = 0.0 if exact else share * max(first.shape) / SIDE / _scale(onto) + coarser / 2
+    reach = 0.0 if exact else share * max(first.shape) / SIDE / _scale(onto) + DIAGONAL * coarser
     corner, size = _around(boxes, MARGIN + 2 * int(np.ceil(reach)))
     onto, beyond = onto @ corner, beyond @ corner
     return Laid(_cut(first, onto, size), _cut(theirs, beyond, size), reach, TINY * coarser**2, onto, beyond)

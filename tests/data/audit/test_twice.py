@@ -123,3 +123,18 @@ def test_what_lies_at_the_edge_of_the_shared_part_is_not_compared():
     mask[40:60, 318:] = 1  # cut off by the edge, where a picture laid a px wrongly would not show it
     assert compared(mask, spots((100, 100)), STILL).forgiving == 1
     assert compared(mask, spots((100, 100)), STILL, exact=True).only_first == 1
+
+
+def test_one_thin_outline_drawn_on_two_rasters_of_small_pictures_agrees():
+    fine = np.zeros((400, 400), np.uint8)
+    cv2.polylines(fine, [np.array([(30, 300), (160, 210), (240, 215), (360, 90)])], False, 1, 6)
+    masks = []
+    for phase in (0, 2):  # half a px of the small pictures
+        cover = cv2.resize(
+            fine[phase : phase + 384, phase : phase + 384] * 255, (96, 96), interpolation=cv2.INTER_AREA
+        )
+        masks.append((cover >= 128).astype(np.uint8))
+    half = Alignment(np.array([[1.0, 0, -1], [0, 1, -1]]), False, 60, 0.9, 1.0)  # half of 96 is one at 192
+    found = compared(*masks, half)
+    assert found.iou < 0.9
+    assert found.forgiving > 0.99
