@@ -11,10 +11,10 @@ endif
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check ui bench bench-audit lock clean
+.PHONY: help run test test-all check ui bench bench-audit bench-report lock clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(READY) ## run the study small_defects on built-in data
 	$(BIN)/python -m harness.study run small_defects
@@ -39,6 +39,9 @@ bench: $(READY) ## time, as ratios side by side
 
 bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit finds (tens of minutes)
 	$(BIN)/python -m benchmarks.audit
+
+bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 images
+	$(BIN)/python -m benchmarks.report_size
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

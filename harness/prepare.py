@@ -13,9 +13,13 @@ from typing import Any
 import pandas as pd
 
 from harness.config import Choice, Study
+from harness.data.audit.ceiling import label_agreement
 from harness.data.audit.copies import Searched
-from harness.data.audit.figures import Figure, pair_figures
+from harness.data.audit.drawing import Figure
+from harness.data.audit.figures import pair_figures
+from harness.data.audit.masks import images_of, masks_of
 from harness.data.audit.report import Report, audit
+from harness.data.audit.worst import worst_figures
 from harness.data.cache import Cache, build_cache
 from harness.data.copies.search import Copies, find_copies
 from harness.data.index import index_samples
@@ -112,7 +116,10 @@ def _audited(study: Study, root: Path, manifest: Manifest, kept: Kept, home: Pat
     copies = found.among(manifest.samples["sample"].isin(parts.samples["sample"]).to_numpy())
     searched = Searched(copies, parts.joins)
     proofs = findings(prove_recipes(study))
-    report = audit(parts.samples, parts.split, manifest=manifest.digest, searched=searched, others=proofs)
+    labels = label_agreement(parts.samples, parts.split, copies, masks_of(parts.samples, root, study.data))
+    report = audit(
+        parts.samples, parts.split, manifest=manifest.digest, searched=searched, others=(labels, *proofs)
+    )
     return Prepared(study, parts.samples, root, manifest.digest, parts.split, report, copies, parts.rare)
 
 
@@ -138,10 +145,14 @@ def write_report(prepared: Prepared, folder: Path) -> Path:
 
 
 def _figures(prepared: Prepared) -> list[Figure]:
-    """Return pictures of pairs that show one thing, and what each augmentation recipe makes of a planted picture."""
-    pairs = pair_figures(prepared.samples, prepared.root, prepared.copies)
+    """Return pictures of pairs, of the worst masks, and of what each augmentation makes of a planted picture."""
+    samples, root, data = prepared.samples, prepared.root, prepared.study.data
+    reads = images_of(samples, root, data), masks_of(samples, root, data)
+    pairs = pair_figures(samples, root, prepared.copies)
+    masks = worst_figures(samples, prepared.report.findings, prepared.copies, *reads)
     recipes = dict(recipes_of(prepared.study))
-    return [*pairs, *(Figure(f"Augmentation {name}", grid(recipe)) for name, recipe in recipes.items())]
+    grids = (Figure(f"Augmentation {name}", grid(recipe), "A1") for name, recipe in recipes.items())
+    return [*pairs, *masks, *grids]
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:

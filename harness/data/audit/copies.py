@@ -86,7 +86,9 @@ def _pairs_of_kind(id: str, pairs: pd.DataFrame, samples: pd.DataFrame, searched
     summary = f"{_both(shown.iloc[0])}: {parts}{f'; {rest}' if rest else ''}."
     affected = _affected(leaks, samples)
     files = len(set(own["first"]) | set(own["second"]))
-    return Finding(id, title, "fail", "fail" if len(leaks) else "warn", files, affected, summary, _items(own))
+    return Finding(
+        id, title, "fail", "fail" if len(leaks) else "warn", files, affected, summary, _items(own), len(own)
+    )
 
 
 def _left_out(id: str, copies: Copies) -> str:
@@ -159,7 +161,9 @@ def _unverifiable(samples: pd.DataFrame, copies: Copies) -> Finding:
         f"{more(len(blank) - 1, 'picture')}; {whole}, {overlaps}: see to it that such pictures are grouped rightly."
     )
     items = tuple({"image": name, "group": group} for name, group in _named(blank))
-    return Finding(*NINTH, "warn", "unverifiable", len(blank), len(blank) / len(samples), summary, items)
+    return Finding(
+        *NINTH, "warn", "unverifiable", len(blank), len(blank) / len(samples), summary, items, len(blank)
+    )
 
 
 def _named(rows: pd.DataFrame) -> Sequence[tuple[str, str]]:

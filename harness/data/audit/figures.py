@@ -1,9 +1,6 @@
 """Pictures of the leakage report: two pictures of one thing laid on each other, what differs, and why they are one."""
 
-import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.audit.copies import KINDS
+from harness.data.audit.drawing import Figure, to_jpeg
 from harness.data.copies.align import Alignment, matched_points
 from harness.data.copies.fingerprint import fingerprint, gray_at_side
 from harness.data.copies.search import Copies
 from harness.data.pictures import image_pixels, read_file
 
-EACH = 4  # pairs shown of a kind, sure and suspected ones apart
+EACH = 3  # pairs shown of a kind, sure and suspected ones apart
 ZOOM = 2
 GAP = 6  # px between panels
 MATCHES = 40  # lines drawn
 
 Gray = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A PNG with what it shows in words."""
-
-    caption: str
-    png: bytes
-
-    def to_html(self) -> str:
-        """Return the figure, its picture inside the page."""
-        text = escape(self.caption)
-        data = base64.b64encode(self.png).decode()
-        return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[Figure]:
@@ -50,12 +35,19 @@ def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[
         caption = (
             f"{files[0]} and {files[1]}: {described['how']}, {decision}; turn {described['turn']:g}°, scale "
             f"{described['scale']:g}, {'mirrored, ' if pair.alignment.mirrored else ''}"
-            f"{pair.alignment.inliers} key points, "
+            f"{_evidence(pair.alignment)}, "
             f"agreement {pair.alignment.agreement:.2f}, overlap {pair.alignment.overlap:.0%}. "
             "Left to right: the first, the second laid on it, their difference, key points that agree."
         )
         grays = [gray_at_side(image_pixels(read_file(root / file), root / file)) for file in files]
-        yield Figure(caption, _panels(grays[0], grays[1], pair.alignment))
+        check = next(id for id, (kind, _) in KINDS.items() if kind == described["how"])
+        yield Figure(caption, _panels(grays[0], grays[1], pair.alignment), check)
+
+
+def _evidence(found: Alignment) -> str:
+    if found.inliers:
+        return f"{found.inliers} key points"
+    return "by the whole texture, without key points" if found.agreement < 1 else "the same pixels"
 
 
 def _panels(first: Gray, second: Gray, found: Alignment) -> bytes:
@@ -67,7 +59,7 @@ def _panels(first: Gray, second: Gray, found: Alignment) -> bytes:
     panels = [first, moved, _difference(first, moved, seen), _lines(first, theirs, found)]
     height = max(panel.shape[0] for panel in panels)
     white = [_on_white(panel, height) for panel in panels]
-    return cv2.imencode(".png", np.hstack(white))[1].tobytes()
+    return to_jpeg(np.hstack(white))
 
 
 def _difference(first: Gray, moved: Gray, seen: NDArray[np.bool_]) -> Gray:
@@ -94,4 +86,4 @@ def _on_white(panel: NDArray[Any], height: int, *, zoom: int = ZOOM) -> NDArray[
     colored = panel if panel.ndim == 3 else cv2.cvtColor(panel, cv2.COLOR_GRAY2BGR)
     below, white = height - colored.shape[0], (255, 255, 255)
     padded = cv2.copyMakeBorder(colored, 0, below, 0, GAP, cv2.BORDER_CONSTANT, value=white)
-    return cv2.resize(padded, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(padded, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)

@@ -37,7 +37,8 @@ def odd_filling(samples: pd.DataFrame, split: Assignment) -> Finding:
         f"inside out or not filled; look at it{more(int(hit.sum()) - 1, 'mask')}."
     )
     odd = samples.assign(coverage=coverage.round(5), why=_reason(kinds, len(samples)))
-    return warned(HEAD, odd, hit, text, {"coverage": "coverage", "enclosed px": "holes_px", "what": "why"})
+    shown = {"coverage": "coverage", "enclosed px": "holes_px", "what": "why"}
+    return warned(HEAD, odd, hit, text, shown, coverage)
 
 
 def _inside_out(samples: pd.DataFrame, coverage: NDArray[np.float64], median: float) -> NDArray[np.bool_]:

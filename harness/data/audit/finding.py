@@ -1,14 +1,14 @@
 """What one check says: a frozen finding, and how bad it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-AUDIT_VERSION = "3"  # part of every split's id; raise it when a check can find what it could not find before
+AUDIT_VERSION = "4"  # part of every split's id; raise it when a check can find what it could not find before
 
 Severity = Literal["fail", "warn", "info"]
 Status = Literal["pass", "not run", "unverifiable", "warn", "fail"]
@@ -23,7 +23,8 @@ class Finding:
     `severity` is how bad a hit is, `status` what came out; a finding of severity `info` tells, and never decides.
     `affected` counts samples; `share_of_validation` is the share of all samples whose validation (or held-out
     test) is affected: for a leak, because a counterpart trains. `summary` is one sentence that says, for a hit,
-    what to do. `items` is the evidence: flat dictionaries with the same keys, of text and numbers.
+    what to do. `items` is the evidence, the worst first: flat dictionaries with the same keys, of text and numbers;
+    `total` counts what was found where that may be more. `bars` are a distribution: a label and a count each.
     """
 
     id: str
@@ -34,6 +35,12 @@ class Finding:
     share_of_validation: float
     summary: str
     items: tuple[dict[str, Any], ...] = ()
+    total: int = 0
+    bars: tuple[dict[str, Any], ...] = ()
+
+    def bounded(self, most: int) -> "Finding":
+        """Return the finding with its first `most` items, and `total` as many as there were."""
+        return replace(self, items=self.items[:most], total=max(self.total, len(self.items)))
 
 
 def worst(findings: tuple[Finding, ...]) -> Status:
@@ -57,14 +64,18 @@ def warned(
     hit: NDArray[np.bool_],
     summary: str,
     shown: Mapping[str, str],
+    rank: NDArray[Any] | None = None,
 ) -> Finding:
     """Return the warning of check `head` (id, title) about the samples that are `hit` (N,).
 
-    Evidence is their file and, under the names `shown` gives them, columns of the table.
+    Evidence is their file and, under the names `shown` gives them, columns of the table; those of the highest `rank`
+    (N,) come first, then by name.
     """
-    rows = samples.loc[hit]
+    badness = np.zeros(len(samples)) if rank is None else np.asarray(rank, float)
+    order = np.lexsort((samples["sample"].to_numpy(dtype=str), -badness))
+    rows = samples.iloc[order[hit[order]]]
     columns = {"image": rows["sample"].astype(str)} | {name: rows[column] for name, column in shown.items()}
-    items = tuple(pd.DataFrame(columns).sort_values("image").astype(object).to_dict("records"))
+    items = tuple(pd.DataFrame(columns).astype(object).to_dict("records"))
     named = tuple({str(key): value for key, value in item.items()} for item in items)
     return Finding(*head, "warn", "warn", len(rows), len(rows) / len(samples), summary, named)
 

@@ -52,4 +52,4 @@ def blurred(samples: pd.DataFrame, split: Assignment) -> Finding:
         f"{samples['sample'].iloc[worst]!r} has focus {focus[worst]:.2f}, the median is {np.exp(median):.2f}: "
         f"out of focus, moved or enlarged; look at it{more(int(hit.sum()) - 1, 'picture')}."
     )
-    return warned(head, samples, hit, text, {"focus": "focus", "group": "group"})
+    return warned(head, samples, hit, text, {"focus": "focus", "group": "group"}, -focus)

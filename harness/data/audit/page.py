@@ -1,15 +1,27 @@
-"""The leakage report as one HTML page: nothing loaded from elsewhere, readable in the dark and on paper."""
+"""The leakage report as one HTML page: nothing loaded from elsewhere, what needs a look first."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from harness.data.audit.sides import fold_name
+from harness.data.audit.bars import counterfactual_bars, distribution, fold_bars, group_bars, heads
+from harness.data.audit.style import STYLE
 
 NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-SHOWN = 100  # rows of evidence a check; the JSON document has all
+SHOWN = 100  # rows of evidence a check; the JSON document has more
 
-MARKS = {"pass": "✓", "warn": "!", "fail": "✕", "unverifiable": "?", "not run": "–"}
+SMALL = {
+    f"{side} {of}" for side in ("first", "second") for of in ("group", "fold")
+}  # written under the picture's name
+
+MARKS = {"fail": "✕", "warn": "!", "unverifiable": "?", "not run": "–", "pass": "✓"}  # the worst first
+WORDS = {
+    "fail": "failed",
+    "warn": "warned",
+    "not run": "not run",
+    "pass": "passed",
+    "unverifiable": "unverifiable",
+}
 HEADLINES = {
     "pass": "No leak found",
     "warn": "No leak found, with warnings",
@@ -17,91 +29,55 @@ HEADLINES = {
     "unverifiable": "Not everything could be verified",
     "not run": "Not everything was checked",
 }
-BARS = {
-    "positive_groups": "positive groups",
-    "groups": "groups",
-    "samples": "images",
-    "objects": "objects",
-    "positive_px": "target px",
+NEXT = {
+    "pass": "Nothing is left to do here.",
+    "warn": "Training is allowed. Look at each warning once: its sentence says what to do, its pictures follow.",
+    "fail": "Mend what failed as its sentence says, then check again; nothing trains before.",
+    "unverifiable": "Training is allowed. See to it by hand that what could not be verified is grouped rightly.",
+    "not run": "Training is allowed; what was not checked is not known to be right.",
+}
+PARTS = {
+    "To look at": ("fail", "warn", "unverifiable"),
+    "Not checked": ("not run",),
+    "Passed": ("pass",),
 }
 
-STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #59636e; --line: #d1d9e0;
-  --band: #f6f8fa; --bar: #4a7fb5; --out: #8a7bb0; --pass: #1a7f37; --warn: #8a5a00; --fail: #c21f2b; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #0d1117; --ink: #e6edf3; --soft: #9aa4ae; --line: #30363d;
-    --band: #161b22; --bar: #6aa3dd; --out: #a999d6; --pass: #4ac26b; --warn: #e0b040; --fail: #ff7b72; } }
-@media print {
-  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #444; --line: #bbb;
-    --band: #fff; --bar: #4a7fb5; --out: #8a7bb0; --pass: #1a7f37; --warn: #8a5a00; --fail: #c21f2b; }
-  * { print-color-adjust: exact; } tr, header { break-inside: avoid; } h2, h3 { break-after: avoid; } }
-body { margin: 0 auto; max-width: 68rem; padding: 1.5rem; background: var(--paper); color: var(--ink);
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.4rem; margin: 0 0 .25rem; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.25rem 0 .4rem; }
-p, ul { margin: .3rem 0; }
-ul { padding-left: 1.2rem; }
-header { border: 1px solid var(--line); border-left: .5rem solid var(--tone); background: var(--band);
-  padding: 1rem 1.25rem; border-radius: 6px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .6rem 0 0; }
-dt, .soft { color: var(--soft); }
-dd { margin: 0; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; overflow-wrap: break-word;
-  border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; }
-.said { min-width: 16rem; overflow-wrap: anywhere; }
-.item { min-width: 6rem; overflow-wrap: anywhere; }
-td.number, th.number { text-align: right; white-space: nowrap; width: 1%; padding: .35rem 0 .35rem .8rem; }
-.narrow { white-space: nowrap; width: 1%; }
-.state { white-space: nowrap; color: var(--tone); font-weight: 600; }
-.pass { --tone: var(--pass); }
-.warn { --tone: var(--warn); }
-.fail { --tone: var(--fail); }
-.unverifiable, .not-run { --tone: var(--soft); }
-svg { display: block; min-width: 4rem; margin-top: .2rem; }
-figure { margin: 1rem 0; }
-figure img { max-width: 100%; height: auto; border: 1px solid var(--line); background: #fff; }
-figcaption { color: var(--soft); overflow-wrap: anywhere; }
-td > svg:only-child { margin-top: .5rem; }
-.track { fill: var(--line); }
-.bar { fill: var(--bar); }
-.out { fill: var(--out); }
-.leak { fill: var(--fail); }
-"""
+Findings = Sequence[Mapping[str, Any]]
 
 
-def page(document: Mapping[str, Any], digest: str, figures: Iterable[str] = ()) -> str:
+def page(document: Mapping[str, Any], digest: str, figures: Iterable[tuple[str, str]] = ()) -> str:
     """Return the page of a report document (see `Report.to_json`); `digest` is the SHA-256 of its JSON.
 
-    `figures` are HTML, each with its picture inside.
+    `figures` are HTML, each with its picture inside, and the id of the check they belong to.
     """
-    parts = [_head(document, digest), _checks(document), _counterfactual(document), _folds(document)]
-    parts += [_evidence(finding) for finding in document["findings"] if finding["items"]]
-    shown = "".join(figures)
-    parts += [f"<section><h2>Pictures</h2>{shown}</section>"] if shown else []
+    shown, findings = list(figures), _worst_first(document["findings"])
+    parts = [_head(document, digest), *(_checks(title, findings, kinds) for title, kinds in PARTS.items())]
+    parts += [fold_bars(document["folds"], document["notes"]), group_bars(document["group_sizes"])]
+    parts += [counterfactual_bars(document["counterfactual"])]
+    parts += ["<h2>Evidence</h2>"] if any(map(_has_evidence, findings)) or shown else []
+    parts += [_evidence(f, [html for id, html in shown if id == f["id"]]) for f in findings]
+    known = {f["id"] for f in findings}
+    others = "".join(html for id, html in shown if id not in known)
+    parts += [f"<section><h3>Pictures</h3>{others}</section>"] if others else []
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{NOTHING_FROM_ELSEWHERE}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>Leakage report {escape(document['split'])}</title>\n<style>{STYLE}</style>\n"
-        "</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+        "</head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body>\n</html>\n"
     )
+
+
+def _worst_first(findings: Findings) -> Findings:
+    """Return findings by status; those that only tell come after those that decide."""
+    order = list(MARKS)
+    return sorted(findings, key=lambda f: (order.index(f["status"]), f["severity"] == "info"))
 
 
 def _head(document: Mapping[str, Any], digest: str) -> str:
     verdict, findings = document["verdict"], document["findings"]
-    counts = {s: sum(f["status"] == s for f in findings) for s in MARKS}
-    words = {
-        "pass": "passed",
-        "warn": "warned",
-        "fail": "failed",
-        "unverifiable": "unverifiable",
-        "not run": "not run",
-    }
-    tally = ", ".join(f"{counts[s]} {words[s]}" for s in MARKS if counts[s])
+    counts = {status: sum(f["status"] == status for f in findings) for status in MARKS}
+    tally = ", ".join(f"{counts[status]} {WORDS[status]}" for status in MARKS if counts[status])
     facts = {
         "Images, groups": f"{document['samples']:,} in {document['groups']:,} groups",
         "Split": document["split"],
@@ -112,102 +88,83 @@ def _head(document: Mapping[str, Any], digest: str) -> str:
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     return (
         f'<header class="{_class(verdict)}"><h1>{_state(verdict)} {escape(HEADLINES[verdict])}</h1>'
-        f"<p>{len(findings)} checks: {tally}.</p><dl>{rows}</dl></header>"
+        f"<p>{escape(NEXT[verdict])}</p><p>{len(findings)} checks: {tally}.</p><dl>{rows}</dl></header>"
     )
 
 
-def _checks(document: Mapping[str, Any]) -> str:
-    rows = []
-    for finding in document["findings"]:
-        affected = f"{finding['affected']:,}" if finding["status"] != "not run" else ""
-        share = f"{finding['share_of_validation']:.1%}" if finding["status"] != "not run" else ""
-        rows.append(
-            f'<tr class="{_class(finding["status"])}"><td class="narrow">{escape(finding["id"])}</td>'
-            f'<td class="state">{_state(finding["status"])} {escape(finding["status"])}</td>'
-            f'<td>{escape(finding["title"])}</td><td class="said">{escape(finding["summary"])}</td>'
-            f'<td class="number">{affected}</td><td class="number">{share}</td></tr>'
-        )
-    heads = _heads(["Id", "Status", "Check", "What came out"], ["Images", "Share"])
+def _checks(title: str, findings: Findings, kinds: tuple[str, ...]) -> str:
+    rows = [_row(finding) for finding in findings if finding["status"] in kinds]
+    if not rows:
+        return ""
+    top = heads(
+        ["Id", "Status", "Check", "What came out"], ["Images", "Share"] if "warn" in kinds else ["", ""]
+    )
+    note = "Images: those concerned. Share: of all images, those whose validation is affected."
     return (
-        f'<section><h2>Checks</h2><div class="scroll"><table>{heads}{"".join(rows)}</table></div>'
-        '<p class="soft">Images: those concerned. Share: of all images, those whose validation is affected.</p>'
-        "</section>"
+        f'<section><h2>{title} <span class="soft">({len(rows)})</span></h2><div class="scroll">'
+        f'<table class="checks">{top}{"".join(rows)}</table></div>'
+        + (f'<p class="soft">{note}</p></section>' if "warn" in kinds else "</section>")
     )
 
 
-def _counterfactual(document: Mapping[str, Any]) -> str:
-    blind, real = document["counterfactual"]["crop_level"], document["counterfactual"]["this_split"]
-    sentence = (
-        f"A split by images, blind to groups, would have put {blind['group']:.1%} of the validation images "
-        f"({blind['positive_group']:.1%} of those with an object) beside training images of the same source, "
-        f"and {blind['photo']:.1%} beside images of the same photograph; this split: {real['group']:.1%}."
-    )
-    bars = [("split by images", blind["group"]), ("this split", real["group"])]
-    rows = "".join(
-        f'<tr><td class="narrow">{name}</td><td>{_bar(f"{name}: {share:.1%} leaked", share, "leak")}</td>'
-        f'<td class="number">{share:.1%}</td></tr>'
-        for name, share in bars
-    )
-    note = f"Mean of {blind['repeats']} shuffles into the same number of folds."
+def _row(finding: Mapping[str, Any]) -> str:
+    hit = finding["status"] not in ("not run", "pass")
+    affected = f"{finding['affected']:,}" if hit else ""
+    share = f"{finding['share_of_validation']:.1%}" if hit else ""
+    id = escape(finding["id"])
+    name = f'<a href="#{id}">{id}</a>' if _has_evidence(finding) else id
     return (
-        f"<section><h2>What grouping prevents</h2><p>{escape(sentence)}</p>"
-        f'<table>{rows}</table><p class="soft">{note}</p></section>'
+        f'<tr class="{_class(finding["status"])}"><td class="narrow">{name}</td>'
+        f'<td class="state">{_state(finding["status"])} {escape(finding["status"])}</td>'
+        f'<td class="title">{escape(finding["title"])}</td><td class="said">{escape(finding["summary"])}</td>'
+        f'<td class="number" data-name="Images">{affected}</td>'
+        f'<td class="number" data-name="Share">{share}</td></tr>'
     )
 
 
-def _folds(document: Mapping[str, Any]) -> str:
-    largest = {name: max(1, *(row[name] for row in document["folds"])) for name in BARS}
-    rows = []
-    for row in document["folds"]:
-        name, kind = fold_name(row["fold"]), "out" if row["fold"] < 0 else "bar"
-        cells = "".join(
-            f"<td>{row[key]:,}{_bar(f'{name}: {row[key]:,} {label}', row[key] / largest[key], kind)}</td>"
-            for key, label in BARS.items()
-        )
-        rows.append(
-            f'<tr><td class="narrow">{name}</td>{cells}<td class="number">{row["coverage"]:.3%}</td></tr>'
-        )
-    heads = _heads(["Part", *(label.capitalize() for label in BARS.values())], ["Coverage"])
-    notes = "".join(f"<li>{escape(note)}</li>" for note in document["notes"])
+def _has_evidence(finding: Mapping[str, Any]) -> bool:
+    return bool(finding["items"] or finding["bars"])
+
+
+def _evidence(finding: Mapping[str, Any], figures: Sequence[str]) -> str:
+    if not _has_evidence(finding) and not figures:
+        return ""
+    pictures = f'<div class="pictures">{"".join(figures)}</div>' if figures else ""
     return (
-        f'<section><h2>Folds</h2><div class="scroll"><table>{heads}{"".join(rows)}</table></div>'
-        f"{f'<ul>{notes}</ul>' if notes else ''}</section>"
+        f'<section class="{_class(finding["status"])}" id="{escape(finding["id"])}"><h3><span class="state">'
+        f"{_state(finding['status'])} {escape(finding['id'])}</span> {escape(finding['title'])}</h3>"
+        f"<p>{escape(finding['summary'])}</p>{distribution(finding['bars'])}{pictures}{_items(finding)}</section>"
     )
 
 
-def _evidence(finding: Mapping[str, Any]) -> str:
+def _items(finding: Mapping[str, Any]) -> str:
     items = finding["items"]
-    names = list(items[0])
-    heads = _heads([name.replace("_", " ") for name in names], [])
-    rows = "".join(
-        "<tr>" + "".join(f'<td class="item">{escape(str(item[name]))}</td>' for name in names) + "</tr>"
-        for item in items[:SHOWN]
-    )
-    rest = (
-        f'<p class="soft">{len(items) - SHOWN:,} more are in leakage_report.json.</p>'
-        if len(items) > SHOWN
-        else ""
-    )
+    if not items:
+        return ""
+    names = [name for name in items[0] if name not in SMALL]
+    rows = "".join(f"<tr>{''.join(_cell(item, name) for name in names)}</tr>" for item in items[:SHOWN])
     return (
-        f'<section class="{_class(finding["status"])}"><h3><span class="state">{_state(finding["status"])} '
-        f"{escape(finding['id'])}</span> {escape(finding['title'])}: evidence</h3>"
-        f'<div class="scroll"><table>{heads}{rows}</table></div>{rest}</section>'
+        f'<div class="scroll"><table>{heads([name.replace("_", " ") for name in names], [])}{rows}</table></div>'
+        f"{_rest(finding)}"
     )
 
 
-def _heads(texts: Iterable[str], numbers: Iterable[str]) -> str:
-    cells = [f'<th scope="col">{escape(text)}</th>' for text in texts]
-    cells += [f'<th scope="col" class="number">{escape(text)}</th>' for text in numbers]
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _bar(label: str, share: float, kind: str) -> str:
-    """Return a bar of `share` in [0, 1] of its track, which a screen reader calls `label`."""
-    return (
-        f'<svg role="img" aria-label="{escape(label)}" width="100%" height="8" preserveAspectRatio="none" '
-        f'viewBox="0 0 100 8"><title>{escape(label)}</title><rect class="track" width="100" height="8"/>'
-        f'<rect class="{kind}" width="{100 * share:.2f}" height="8"/></svg>'
+def _cell(item: Mapping[str, Any], name: str) -> str:
+    """Return a value; under the name of a picture of a pair, small, its group and part."""
+    kind = "narrow" if isinstance(item[name], int | float) else "item"
+    small = ", ".join(
+        str(item[more]) for more in (f"{name} group", f"{name} fold") if more in item and more in SMALL
     )
+    below = f'<br><span class="soft">{escape(small)}</span>' if small else ""
+    return f'<td class="{kind}">{escape(str(item[name]))}{below}</td>'
+
+
+def _rest(finding: Mapping[str, Any]) -> str:
+    shown, kept, total = (min(SHOWN, len(finding["items"])), len(finding["items"]), finding["total"])
+    if shown == total:
+        return ""
+    where = f"leakage_report.json has {'all' if kept == total else f'the first {kept:,}'}"
+    return f'<p class="soft">The first {shown:,} of {total:,} rows; {where}.</p>'
 
 
 def _state(status: str) -> str:

@@ -102,6 +102,24 @@ def estimate_of_harm(samples: pd.DataFrame, split: Assignment) -> Finding:
     return told("E1", "Estimate of the harm", "not run", text)
 
 
+def rows_of_loaders(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """G4: which rows the loaders read is known only while they are read."""
+    text = (
+        "Each fold run holds the rows that its loaders really delivered against this split and stops where they "
+        "differ; its MLflow run has their digest."
+    )
+    return told("G4", "Loaders read the rows of this split", "not run", text)
+
+
+def likeness_by_network(samples: pd.DataFrame, split: Assignment) -> Finding:
+    """D8: other pictures of a similar thing share no pixel, so only a network that knows such things could tell."""
+    text = (
+        "Pictures that are merely similar (another photograph of one thing, no pixel shared) are told by a network "
+        "that was trained on such pictures, and none is used here; copies and overlaps are D3, D5 and D6."
+    )
+    return told("D8", "Validation is not merely similar to training", "not run", text)
+
+
 def _coverage(samples: pd.DataFrame) -> float:
     return float(samples["positive"].sum() / max(1, int(samples["valid"].sum())))
 

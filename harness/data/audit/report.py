@@ -12,9 +12,9 @@ import pandas as pd
 from harness.data.audit.boxes import overlapping_crops
 from harness.data.audit.copies import Searched, copy_checks
 from harness.data.audit.counterfactual import crop_level_leak, leaked_shares
+from harness.data.audit.drawing import Figure
 from harness.data.audit.duplicates import same_bytes, same_mask, same_pixels, two_masks
 from harness.data.audit.emptiness import empty_share
-from harness.data.audit.figures import Figure
 from harness.data.audit.filling import odd_filling
 from harness.data.audit.finding import AUDIT_VERSION, Finding, Status, worst
 from harness.data.audit.groups import group_ids, group_overlap, one_fold_each
@@ -30,16 +30,20 @@ from harness.data.audit.protocol import (
     copies_before_split,
     estimate_of_harm,
     fitted_on_training_rows,
+    likeness_by_network,
     looks_at_held_out,
     pretraining_overlap,
+    rows_of_loaders,
 )
 from harness.data.audit.resizing import vanishing_objects
 from harness.data.audit.shift import shift_between_folds
 from harness.data.audit.shortcuts import metadata_predicts_label, names_carry_label
 from harness.data.audit.sides import Assignment, summary
+from harness.data.audit.sizes import group_sizes
 from harness.errors import DataError, LeakageError
 
-SCHEMA_VERSION = 1  # of the JSON document
+SCHEMA_VERSION = 2  # of the JSON document
+MOST_ITEMS = 1000  # of evidence a check; pairs.parquet has all pairs of pictures
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Report:
     findings: tuple[Finding, ...]
     counterfactual: dict[str, dict[str, Any]]  # leaked shares of a "crop_level" split, and of "this_split"
     folds: tuple[dict[str, Any], ...]
+    group_sizes: dict[str, Any]  # how many groups have how many images, and the "largest" of them
     notes: tuple[str, ...]
     schema_version: int = SCHEMA_VERSION
     audit_version: str = AUDIT_VERSION
@@ -73,7 +78,8 @@ class Report:
 
     def to_html(self, figures: Iterable[Figure] = ()) -> str:
         """Return the report as one self-contained page."""
-        return page(self._document(), self.digest, [figure.to_html() for figure in figures])
+        shown = [(figure.check, figure.to_html()) for figure in figures]
+        return page(self._document(), self.digest, shown)
 
     def _document(self) -> dict[str, Any]:
         head = ("schema_version", "audit_version", "manifest", "split")
@@ -98,17 +104,18 @@ def audit(
         raise DataError(
             f"split {split.id}: made for data {split.manifest[:16]}, these are {manifest[:16]}; make a child of it"
         )
+    findings = (
+        frozen_folds(searched.joins if searched else None),  # told first: other remedies do not end it
+        *(check(samples, split) for check in CHECKS.values()),
+        *copy_checks(samples, split, searched),
+        *others,
+    )
     return Report(
         manifest=manifest,
         split=split.id,
         samples=len(samples),
         groups=int(samples["group"].nunique()),
-        findings=(
-            frozen_folds(searched.joins if searched else None),  # told first: other remedies do not end it
-            *(check(samples, split) for check in CHECKS.values()),
-            *copy_checks(samples, split, searched),
-            *others,
-        ),
+        findings=tuple(finding.bounded(MOST_ITEMS) for finding in findings),
         counterfactual={
             "crop_level": crop_level_leak(samples, split.count // len(split.assignments), seed=0),
             "this_split": _largest_shares(samples, split),
@@ -116,6 +123,7 @@ def audit(
         folds=tuple(
             {str(k): v for k, v in row.items()} for row in summary(samples, split).to_dict("records")
         ),
+        group_sizes=group_sizes(samples, split),
         notes=split.notes,
     )
 
@@ -138,11 +146,13 @@ CHECKS: dict[str, Callable[[pd.DataFrame, Assignment], Finding]] = {
     "G1": group_overlap,
     "G2": group_ids,
     "G3": nested_ids,
+    "G4": rows_of_loaders,
     "G5": one_fold_each,
     "D1": same_bytes,
     "D2": same_pixels,
     "D4": overlapping_crops,
     "D7": same_mask,
+    "D8": likeness_by_network,
     "D11": two_masks,
     "T1": neighbors_in_time,
     "F1": metadata_predicts_label,

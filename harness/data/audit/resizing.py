@@ -27,7 +27,8 @@ def vanishing_objects(samples: pd.DataFrame, split: Assignment) -> Finding:
     else:
         text = f"{few}, the first in {first!r}{rest}; look whether they are meant, and raise data.size if they are."
     columns = {"lost": "lost", "tiny": "tiny", "objects": "objects", "smallest px": "smallest_px"}
-    return warned(HEAD, samples, hit, text, columns | {"kept from data.size": "keeps_at"})
+    worse = samples["lost"].to_numpy() + samples["tiny"].to_numpy() / (1 + tiny)
+    return warned(HEAD, samples, hit, text, columns | {"kept from data.size": "keeps_at"}, worse)
 
 
 def _remedy(samples: pd.DataFrame) -> str:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from harness.config import Folds
-from harness.data.audit.copies import copy_checks
+from harness.data.audit.copies import SHOWN_PAIRS, copy_checks
 from harness.data.split import new_split
 from tests.data.audit.conftest import STILL
 
@@ -108,3 +108,13 @@ def test_findings_are_plain_values_in_whole_sentences(samples, split, searched, 
         assert json.loads(json.dumps(finding.items)) == list(finding.items)
         assert finding.summary.endswith(".")
         assert "\n" not in finding.summary
+
+
+def test_pairs_and_pictures_beyond_those_shown_are_counted(make_table, deal, searched):
+    samples = make_table(groups=700)
+    pairs = [
+        (row, row + 6, True, STILL) for row in range(0, 2 * SHOWN_PAIRS, 2) if row // 3 != (row + 6) // 3
+    ]
+    findings = by_id(samples, deal(samples), searched(samples, *pairs[:1050], blank=range(1200)))
+    for id, total in (("D3", len(pairs[:1050])), ("D9", 1200)):
+        assert (len(findings[id].items), findings[id].total) == (min(total, SHOWN_PAIRS), total)

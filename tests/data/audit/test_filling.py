@@ -63,3 +63,9 @@ def test_one_outline_among_filled_masks_is_found_and_a_set_of_outlines_is_not(me
     assert [item["image"] for item in found.items] == ["009.png"]
     assert "is an outline around more than it covers" in found.summary
     assert odd_filling(measured(spots(thickness=1)), None).status == "pass"
+
+
+def test_the_mask_that_covers_most_comes_first(measured):
+    pack = spots()
+    pack = with_mask(with_mask(pack, 3, 1 - pack[3][2]), 20, np.ones((128, 128), np.uint8))
+    assert [item["image"] for item in odd_filling(measured(pack), None).items] == ["020.png", "003.png"]

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from harness.data.audit.labels import similar_labels
@@ -74,3 +75,26 @@ def test_round_spots_in_one_place_meet_by_chance_and_are_not_compared(found):
 
 def test_a_thousand_distinct_labels_have_no_pair(found):
     assert found(cracks(1000, seed=7)).status == "pass"
+
+
+def test_the_most_alike_pair_comes_first_and_all_are_counted(found):
+    pack = cracks()
+    pack[20] = (pack[20][0], pack[20][1], altered(pack[1][2]))
+    slightly = pack[2][2].copy()
+    slightly[tuple(np.argwhere(slightly)[0])] = 0
+    pack[21] = (pack[21][0], pack[21][1], slightly)
+    outcome = found(pack)
+    assert [item["first"] for item in outcome.items] == ["002.png", "001.png"]
+    assert outcome.items[0]["alike"] > outcome.items[1]["alike"]
+    assert outcome.total == 2
+    assert "(and 1 more pair)" in outcome.summary
+
+
+def test_labels_that_all_lie_in_one_place_are_too_many_and_not_green(measured, deal):
+    frame = np.pad(np.zeros((126, 126), np.uint8), 1, constant_values=1)
+    table = measured([(group, image, np.maximum(mask, frame)) for group, image, mask in cracks(12)])
+    assert similar_labels(table, deal(table)).status == "pass"
+    many = pd.concat([table] * 400, ignore_index=True)
+    outcome = similar_labels(many, deal(table))
+    assert (outcome.severity, outcome.status) == ("warn", "not run")
+    assert f"{4800 * 4799 // 2:,} pairs of them lie in one place" in outcome.summary

@@ -6,6 +6,7 @@ import pytest
 
 from harness.config import Choice, Data, Folds
 from harness.data.audit import AUDIT_VERSION, CHECKS, audit, refuse_leaks
+from harness.data.audit.report import MOST_ITEMS
 from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.manifest import read_manifest
@@ -163,7 +164,7 @@ def test_the_json_holds_everything_and_the_verdict(clean, deal):
     split = deal(clean, held_out=["g00", "g01"])
     report = audit(clean, split, manifest="m")
     document = json.loads(report.to_json())
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     assert document["audit_version"] == AUDIT_VERSION
     assert (document["manifest"], document["split"], document["verdict"]) == ("m", split.id, report.verdict)
     assert [finding["id"] for finding in document["findings"]] == ["G6", *CHECKS, *COPY_IDS]
@@ -189,3 +190,12 @@ def test_the_digest_follows_the_content(clean, deal):
     report = audit(clean, deal(clean), manifest="m")
     assert dataclasses.replace(report, samples=1).digest != report.digest
     assert report.digest in report.to_html()
+
+
+def test_evidence_is_bounded_and_its_true_number_is_said(make_table, deal):
+    samples = make_table(groups=MOST_ITEMS + 50, images=1)
+    samples["file_sha256"] = "one"
+    document = json.loads(audit(samples, deal(samples), manifest="m").to_json())
+    found = next(f for f in document["findings"] if f["id"] == "D1")
+    assert (len(found["items"]), found["total"]) == (MOST_ITEMS, MOST_ITEMS + 49)
+    assert f"(and {MOST_ITEMS + 48} more pairs)" in found["summary"]

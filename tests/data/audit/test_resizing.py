@@ -41,3 +41,10 @@ def test_many_tiny_objects_are_a_warning_even_where_none_is_lost(measured):
     few = vanishing_objects(measured(pictures(*[30] * 12, 1)), None)
     assert few.status == "pass"
     assert "1 of 13 objects have fewer than 4 px" in few.summary
+
+
+def test_the_picture_that_loses_most_comes_first(measured):
+    one, two = pictures(1, 1)
+    two[2][200, 200] = 1
+    found = vanishing_objects(measured([one, two], size=64), None)
+    assert [(item["image"], item["lost"]) for item in found.items] == [("001.png", 2), ("000.png", 1)]
