@@ -11,7 +11,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check ui bench bench-audit bench-report lock clean
+.PHONY: help run test test-all check ui bench bench-audit bench-report bench-scale lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit
 
 bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 images
 	$(BIN)/python -m benchmarks.report_size
+
+bench-scale: $(READY) ## seconds and memory of an audit of 10,000 and 50,000 pictures (half an hour)
+	$(BIN)/python -m benchmarks.scale
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

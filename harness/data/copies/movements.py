@@ -32,7 +32,7 @@ class Meetings:
     """Key points that met, one of each of two pictures that met VOTES times or more, from their numbers.
 
     `which` (M,) stands for a pair and whether its second picture is mirrored, `point` for the key point of the first;
-    `ours` and `theirs` (M, 4) are the key points as in `Fingerprint`, theirs after mirroring.
+    `ours` and `theirs` (M, 4) are the key points as in `Fingerprint`, theirs after mirroring at x = 0.
     """
 
     def __init__(self, marks: Sequence[Fingerprint], numbers: Numbers) -> None:
@@ -42,8 +42,7 @@ class Meetings:
         first, second, mirrored = self.pairs(self.which)
         self.ours = _points(marks, first, self.point)
         self.theirs = _points(marks, second, theirs)
-        widths = np.array([mark.width for mark in marks])[second]
-        self.theirs[:, 0] = np.where(mirrored, widths - 1 - self.theirs[:, 0], self.theirs[:, 0])
+        self.theirs[:, 0] *= np.where(mirrored, -1, 1)  # wherever the mirror stands, all move alike
         self.theirs[:, 3] = np.where(mirrored, 180 - self.theirs[:, 3], self.theirs[:, 3])
 
     def pairs(self, which: Rows) -> tuple[Rows, Rows, NDArray[np.bool_]]:

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+
+from harness.data.copies.fingerprint import SIDE, Fingerprint
+from harness.data.copies.movements import (
+    PER_PAIRING,
+    PER_PICTURE,
+    VOTES,
+    Meetings,
+    best_of_each,
+    meeting_numbers,
+    roughly,
+    straight,
+)
+
+POINTS = 40
+
+
+def mark(points):
+    """Return a picture with these key points, of which nothing else is known."""
+    points = np.asarray(points, np.float32)
+    return Fingerprint(SIDE, points, np.zeros((len(points), 128), np.uint8), np.zeros((96, 96), np.uint8))
+
+
+def scattered(seed):
+    rng = np.random.default_rng(seed)
+    places, sizes, angles = (
+        rng.uniform(0, SIDE - 1, (POINTS, 2)),
+        rng.uniform(2, 8, POINTS),
+        rng.uniform(0, 360, POINTS),
+    )
+    return np.column_stack([places, sizes, angles])
+
+
+def moved(points, *, turn=0.0, scale=1.0, x=0.0, y=0.0, mirrored=False):
+    """Return key points after a movement, mirrored left to right at the end."""
+    there = scale * np.exp(1j * np.radians(turn)) * (points[:, 0] + 1j * points[:, 1])
+    across = there.real + x
+    angle = points[:, 3] + turn
+    if mirrored:
+        across, angle = SIDE - 1 - across, 180 - angle
+    return np.column_stack([across, there.imag + y, scale * points[:, 2], angle % 360])
+
+
+def met(marks, pairs, *, mirrored=False, count=POINTS):
+    """Return the meetings of key point i with key point i of each pair, for some of the points."""
+    numbers = [
+        meeting_numbers(
+            np.repeat([[a], [b]], count, 1),
+            np.full(count, mirrored),
+            np.tile(np.arange(count), (2, 1)),
+            len(marks),
+        )
+        for a, b in pairs
+    ]
+    return Meetings(marks, np.concatenate(numbers))
+
+
+def rows(meetings, told):
+    return best_of_each(meetings, told).tolist()
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_two_key_points_tell_of_a_cut_a_mirror_and_a_quarter_turn(turn, mirrored):
+    ours = scattered(0)
+    theirs = moved(ours, turn=turn, x=260, y=-31, mirrored=mirrored)
+    for told in (straight, roughly):
+        few = met([mark(ours), mark(theirs)], [(0, 1)], mirrored=mirrored, count=VOTES)
+        assert rows(few, told) == [[0, 1, int(mirrored)]]
+        wrong = met([mark(ours), mark(theirs)], [(0, 1)], mirrored=not mirrored, count=3)
+        assert rows(wrong, told) == []
+        assert rows(met([mark(ours), mark(theirs)], [(0, 1)], mirrored=mirrored, count=VOTES - 1), told) == []
+
+
+@pytest.mark.parametrize("turn", [-8, 8, 27, 133, 212])
+@pytest.mark.parametrize("scale", [0.6, 0.9, 1.1, 1.6])
+def test_any_turn_and_scale_is_told_roughly(turn, scale):
+    ours = scattered(1)
+    meetings = met([mark(ours), mark(moved(ours, turn=turn, scale=scale, x=60, y=20))], [(0, 1)], count=6)
+    assert rows(meetings, roughly) == [[0, 1, 0]]
+
+
+def test_another_scale_is_no_cut():
+    ours = scattered(2)
+    assert rows(met([mark(ours), mark(moved(ours, scale=1.5))], [(0, 1)]), straight) == []
+
+
+def test_a_movement_is_told_where_cells_meet():
+    """Key points are a px off, so that their votes often fall on both sides of an edge."""
+    ours = scattered(3)
+    for shift in np.arange(0, 40, 0.5):
+        theirs = moved(ours, x=shift, y=-shift)
+        theirs[1, :2] += 1
+        meetings = met([mark(ours), mark(theirs)], [(0, 1)], count=2)
+        assert rows(meetings, straight) == rows(meetings, roughly) == [[0, 1, 0]]
+
+
+def test_two_turns_are_two_movements_even_where_both_bring_the_middle_to_one_place():
+    ours = scattered(6)
+    theirs = moved(ours, x=-20)
+    theirs[1] = moved(ours, turn=90, x=SIDE - 20)[1]
+    for told in (straight, roughly):
+        assert rows(met([mark(ours), mark(theirs)], [(0, 1)], count=2), told) == []
+
+
+def test_key_points_that_do_not_agree_seldom_tell_of_a_movement():
+    strangers = [mark(scattered(seed)) for seed in range(30)]
+    pairs = [(a, b) for a in range(30) for b in range(a + 1, 30)]
+    assert len(rows(met(strangers, pairs, count=6), straight)) < len(pairs) / 100
+    assert len(rows(met(strangers, pairs, count=6), roughly)) < len(pairs) / 20
+
+
+def test_one_key_point_has_one_vote_however_many_it_met():
+    ours = scattered(4)
+    theirs = np.repeat(moved(ours, x=9)[:1], POINTS, 0)
+    several = np.stack([np.zeros(POINTS, int), np.arange(POINTS)])
+    numbers = meeting_numbers(np.repeat([[0], [1]], POINTS, 1), np.zeros(POINTS, bool), several, 2)
+    for told in (straight, roughly):
+        assert rows(Meetings([mark(ours), mark(theirs)], numbers), told) == []
+
+
+def test_each_picture_keeps_its_best_partners_and_is_kept_by_others():
+    ours, others = scattered(5), 2 * PER_PAIRING
+    marks = [mark(ours), *(mark(moved(ours, x=n)) for n in range(others))]
+    meetings = met(marks, [(0, n) for n in range(1, others + 1)])
+    assert len(rows(meetings, straight)) == others, "each is the best of its partner"
+    crowd = [mark(ours) for _ in range(40)]
+    kept = rows(met(crowd, [(a, b) for a in range(40) for b in range(a + 1, 40)], count=3), straight)
+    assert 40 * PER_PAIRING / 2 <= len(kept) <= 2 * 40 * PER_PAIRING
+
+
+def test_numbers_of_many_pictures_are_read_back():
+    pictures = 2_000_000
+    a, b = np.array([3, 1_999_998]), np.array([17, 1_999_999])
+    numbers = meeting_numbers(
+        np.stack([a, b]), np.array([True, False]), np.array([[0, 249], [PER_PICTURE - 1, 7]]), pictures
+    )
+    which = (numbers // np.uint64(PER_PICTURE**2)).astype(int)
+    assert (which % 2).tolist() == [1, 0]
+    assert (which // 2 // pictures).tolist() == a.tolist()
+    assert (which // 2 % pictures).tolist() == b.tolist()
