@@ -35,7 +35,9 @@ def main() -> int:
     """Print the tables; return 1 where a limit is missed."""
     parser = argparse.ArgumentParser(description="Plant copies in drawn surfaces and count what is found.")
     parser.add_argument("--quick", action="store_true", help="a twentieth of everything, to try it")
-    tasks = list(_tasks(quick=parser.parse_args().quick))
+    parser.add_argument("--texture", choices=list(TEXTURES), help="one texture only")
+    asked = parser.parse_args()
+    tasks = [task for task in _tasks(quick=asked.quick) if asked.texture in (None, task.texture)]
     rows = [row for result in _run_all(tasks) for row in result]
     cells = summed(row for row in rows if isinstance(row, Cell))
     cleans = [row for row in rows if isinstance(row, Clean)]

@@ -47,6 +47,11 @@ class Calibration:
     reached: int  # by the TAIL of the unrelated pairs
     most: int  # by any; a copy under two group ids may be among them
 
+    @property
+    def is_known(self) -> bool:
+        """Tell whether there were enough unrelated pairs."""
+        return self.unrelated >= 2 * FEWEST_UNRELATED
+
 
 @dataclass(frozen=True)
 class Found:
@@ -76,11 +81,14 @@ def find_pairs(
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         known = np.array([is_verifiable(mark) for mark in whole], bool)
         verifiable, rows = known[:count], np.flatnonzero(known[:count])
-        calibration = _calibrate(marks, rows, groups, seed, pool)
-        proposed = propose(whole, noise_of(marks, planted), seed=seed, threads=threads)
-        proposed = proposed[known[proposed[:, :2]].any(1)]
-        pairs = list(_by_key_points(whole, proposed, calibration.threshold, pool))
         plain = np.flatnonzero(~verifiable)
+        calibration = _calibrate(marks, (rows, np.arange(count)), groups, seed, pool)
+        among_plain = _calibrate(marks, (plain, plain), groups, seed, pool)
+        proposed = propose(whole, noise_of(marks, planted), seed=seed, threads=threads)
+        of_plain = ~known[proposed[:, :2]].any(1)
+        pairs = list(_by_key_points(whole, proposed[~of_plain], calibration.threshold, pool))
+        if among_plain.is_known:
+            pairs += _by_key_points(whole, proposed[of_plain], among_plain.threshold, pool)
         plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
         overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
         if plain_run:
@@ -122,17 +130,17 @@ def _look_alike(
 
 def _calibrate(
     marks: Sequence[Fingerprint],
-    rows: NDArray[np.intp],
+    between: tuple[NDArray[np.intp], NDArray[np.intp]],
     groups: Sequence[str],
     seed: int,
     pool: ThreadPoolExecutor,
 ) -> Calibration:
-    """Align unrelated pairs, as they are and mirrored, and ask for MARGIN times what nearly all stay below.
+    """Align unrelated pairs of these rows, as they are and mirrored; ask for MARGIN times what most stay below.
 
     Where ids are wrong, some pairs are copies; they are seldom mirrored ones too, so the lower of both tails counts,
     unless unrelated pictures look alike as a rule: then the higher.
     """
-    drawn = _unrelated(rows, np.arange(len(marks)), np.asarray(groups, object), np.random.default_rng(seed))
+    drawn = _unrelated(*between, np.asarray(groups, object), np.random.default_rng(seed))
     reached = {}
     for mirrored in (0, 1):
         pairs = np.column_stack([drawn, np.full(len(drawn), mirrored)])
