@@ -16,10 +16,10 @@ from harness.data.copies.align import MIRRORED
 from harness.data.copies.fingerprint import Fingerprint, Floats
 from harness.data.copies.movements import (
     PER_PICTURE,
-    Meetings,
     Numbers,
     Rows,
     best_of_each,
+    frequent,
     meeting_numbers,
     roughly,
     straight,
@@ -56,8 +56,10 @@ def propose(
     bits = _bits_for(entries.keys(base, MOST_BITS, streams.pop()))
     with ThreadPoolExecutor(threads) as pool:
         met = list(pool.map(partial(entries.meet, base, bits), streams))
-    meetings = Meetings(marks, np.concatenate(met))
-    return np.unique(np.concatenate([best_of_each(meetings, told) for told in (straight, roughly)]), axis=0)
+    numbers = frequent(np.concatenate(met))
+    return np.unique(
+        np.concatenate([best_of_each(marks, numbers, told) for told in (straight, roughly)]), axis=0
+    )
 
 
 def discriminants(sample: Floats, noise: Floats | None) -> Base:
@@ -140,7 +142,7 @@ def _bits_for(keys: Keys) -> int:
 
 def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Rows:
     """Return pairs (2, M) of entries with equal keys, each with the next few of its bucket in random order."""
-    shuffled = rng.permutation(len(keys))
+    shuffled = rng.permutation(np.arange(len(keys), dtype=np.uint32))
     order = shuffled[np.argsort(keys[shuffled], kind="stable")]
     ordered = keys[order]
     found = []

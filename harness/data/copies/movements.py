@@ -4,7 +4,8 @@ Two key points that show one place tell of a whole movement: turn, change of sca
 picture lands in the second. That of a picture which was only cut, mirrored or turned by quarters is told to the px.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,30 +25,41 @@ STRAIGHT_TURN, STRAIGHT_GROWTH = (
     0.4,
 )  # degrees off the quarter and octaves off the scale that it may be told by
 
+AT_ONCE = 500_000  # meetings
+
 Numbers = NDArray[np.uint64]
 Rows = NDArray[np.intp]
 
 
+class KeyPoints:
+    """The key points of all pictures."""
+
+    def __init__(self, marks: Sequence[Fingerprint]) -> None:
+        counts = np.array([len(mark.points) for mark in marks], np.intp)
+        self.pictures = len(marks)
+        self._first = np.cumsum(counts) - counts
+        self._all = np.concatenate([mark.points for mark in marks])
+
+    def of(self, pictures: Rows, points: Rows) -> Floats:
+        """Return one key point (M, 4) of each of these pictures."""
+        chosen: Floats = self._all[self._first[pictures] + points]
+        return chosen
+
+
 class Meetings:
-    """Key points that met, one of each of two pictures that met VOTES times or more, from their numbers.
+    """Key points that met, one of each of two pictures, from their numbers.
 
     `which` (M,) stands for a pair and whether its second picture is mirrored, `point` for the key point of the first;
     `ours` and `theirs` (M, 4) are the key points as in `Fingerprint`, theirs after mirroring at x = 0.
     """
 
-    def __init__(self, marks: Sequence[Fingerprint], numbers: Numbers) -> None:
-        numbers = _of_frequent(np.unique(numbers))
-        self.pictures = len(marks)
+    def __init__(self, points: KeyPoints, numbers: Numbers) -> None:
         self.which, self.point, theirs = _parts(numbers)
-        first, second, mirrored = self.pairs(self.which)
-        self.ours = _points(marks, first, self.point)
-        self.theirs = _points(marks, second, theirs)
+        first, second, mirrored = pairs_of(self.which, points.pictures)
+        self.ours = points.of(first, self.point)
+        self.theirs = points.of(second, theirs)
         self.theirs[:, 0] *= np.where(mirrored, -1, 1)  # wherever the mirror stands, all move alike
         self.theirs[:, 3] = np.where(mirrored, 180 - self.theirs[:, 3], self.theirs[:, 3])
-
-    def pairs(self, which: Rows) -> tuple[Rows, Rows, NDArray[np.bool_]]:
-        """Return first and second picture, and whether the second is mirrored."""
-        return (*np.divmod(which // 2, self.pictures), which % 2 > 0)
 
     def turn(self) -> Floats:
         """Return degrees from 0 to 360."""
@@ -99,22 +111,51 @@ def straight(met: Meetings) -> tuple[Rows, Floats]:
     return np.flatnonzero(near), np.stack([*landing, quarters % 4])[:, near]
 
 
-def best_of_each(met: Meetings, told: Votes) -> Rows:
+def pairs_of(which: Rows, pictures: int) -> tuple[Rows, Rows, NDArray[np.bool_]]:
+    """Return first and second of so many pictures, and whether the second is mirrored."""
+    return (*np.divmod(which // 2, pictures), which % 2 > 0)
+
+
+def frequent(numbers: Numbers) -> Numbers:
+    """Return the numbers, each once and sorted, of pictures that met VOTES times or more."""
+    numbers = np.unique(numbers)
+    starts = _starts(numbers // np.uint64(PER_PICTURE**2))
+    counts = np.diff(starts, append=len(numbers))
+    often: Numbers = numbers[np.repeat(counts >= VOTES, counts)]
+    return often
+
+
+def best_of_each(marks: Sequence[Fingerprint], numbers: Numbers, told: Votes) -> Rows:
     """Return rows (first, second, mirrored) that are among the best PER_PAIRING of either picture."""
-    which, votes = _strongest(met, *told(met))
-    enough = votes >= VOTES
-    rows = np.stack(met.pairs(which[enough]), 1).astype(np.intp)
+    points = KeyPoints(marks)
+    found = [_strongest(met, *told(met)) for met in _some_at_a_time(points, numbers)]
+    which, votes = np.concatenate([np.zeros((2, 0), np.intp), *found], 1)
+    rows = np.stack(pairs_of(which, points.pictures), 1).astype(np.intp)
     keep = np.zeros(len(rows), bool)
     for side in (0, 1):
-        order = np.lexsort((-votes[enough], rows[:, side]))
+        order = np.lexsort((-votes, rows[:, side]))
         owner = rows[order, side]
         start = np.searchsorted(owner, owner, side="left")
         keep[order[np.arange(len(order)) - start < PER_PAIRING]] = True
     return rows[keep]
 
 
-def _strongest(met: Meetings, meetings: Rows, cells: Floats) -> tuple[Rows, Rows]:
-    """Return each pair once, with the number of key points that tell of its best movement.
+def _some_at_a_time(points: KeyPoints, numbers: Numbers) -> Iterator[Meetings]:
+    """Yield sorted meetings, those of one pair together: a few, as each takes a hundred bytes."""
+    edges = np.append(_starts(numbers // np.uint64(PER_PICTURE**2)), len(numbers))
+    wanted = np.append(np.arange(0, len(numbers), AT_ONCE), len(numbers))
+    ends = np.unique(edges[np.searchsorted(edges, wanted)])
+    for start, end in itertools.pairwise(ends):
+        yield Meetings(points, numbers[start:end])
+
+
+def _starts(ordered: Numbers) -> Rows:
+    """Return where in a sorted row another number begins."""
+    return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
+
+
+def _strongest(met: Meetings, meetings: Rows, cells: Floats) -> Rows:
+    """Return the pairs, each once, of whose best movement VOTES key points or more tell, and how many do (2, P).
 
     They are counted in two grids half a cell apart, so that few are lost at edges.
     """
@@ -127,15 +168,7 @@ def _strongest(met: Meetings, meetings: Rows, cells: Floats) -> tuple[Rows, Rows
         told = np.unique(of_pair * PER_PICTURE + met.point[meetings]) // PER_PICTURE
         movements, count = np.unique(told, return_counts=True)
         np.maximum.at(most, movements // int(sizes.prod()), count)
-    return which, most
-
-
-def _of_frequent(numbers: Numbers) -> Numbers:
-    """Return those of sorted numbers whose two pictures met VOTES times at least."""
-    which = numbers // np.uint64(PER_PICTURE**2)
-    _, inverse, count = np.unique(which, return_inverse=True, return_counts=True)
-    frequent: Numbers = numbers[count[inverse] >= VOTES]
-    return frequent
+    return np.stack([which, most])[:, most >= VOTES]
 
 
 def _parts(numbers: Numbers) -> tuple[Rows, Rows, Rows]:
@@ -143,11 +176,3 @@ def _parts(numbers: Numbers) -> tuple[Rows, Rows, Rows]:
     rest, theirs = np.divmod(numbers, np.uint64(PER_PICTURE))
     which, ours = np.divmod(rest, np.uint64(PER_PICTURE))
     return which.astype(np.intp), ours.astype(np.intp), theirs.astype(np.intp)
-
-
-def _points(marks: Sequence[Fingerprint], pictures: Rows, points: Rows) -> Floats:
-    """Return one key point (M, 4) of each of these pictures."""
-    counts = np.array([len(mark.points) for mark in marks], np.intp)
-    whole = np.concatenate([mark.points for mark in marks])
-    chosen: Floats = whole[(np.cumsum(counts) - counts)[pictures] + points]
-    return chosen

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
+from harness.data.copies import movements
 from harness.data.copies.fingerprint import SIDE, Fingerprint
 from harness.data.copies.movements import (
     PER_PAIRING,
     PER_PICTURE,
     VOTES,
-    Meetings,
     best_of_each,
+    frequent,
     meeting_numbers,
     roughly,
     straight,
@@ -43,7 +44,7 @@ def moved(points, *, turn=0.0, scale=1.0, x=0.0, y=0.0, mirrored=False):
 
 
 def met(marks, pairs, *, mirrored=False, count=POINTS):
-    """Return the meetings of key point i with key point i of each pair, for some of the points."""
+    """Return pictures, and the meetings of some key points i of one with key point i of the other of each pair."""
     numbers = [
         meeting_numbers(
             np.repeat([[a], [b]], count, 1),
@@ -53,11 +54,11 @@ def met(marks, pairs, *, mirrored=False, count=POINTS):
         )
         for a, b in pairs
     ]
-    return Meetings(marks, np.concatenate(numbers))
+    return marks, frequent(np.concatenate(numbers))
 
 
 def rows(meetings, told):
-    return best_of_each(meetings, told).tolist()
+    return best_of_each(*meetings, told).tolist()
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -117,7 +118,7 @@ def test_one_key_point_has_one_vote_however_many_it_met():
     several = np.stack([np.zeros(POINTS, int), np.arange(POINTS)])
     numbers = meeting_numbers(np.repeat([[0], [1]], POINTS, 1), np.zeros(POINTS, bool), several, 2)
     for told in (straight, roughly):
-        assert rows(Meetings([mark(ours), mark(theirs)], numbers), told) == []
+        assert rows(([mark(ours), mark(theirs)], frequent(numbers)), told) == []
 
 
 def test_each_picture_keeps_its_best_partners_and_is_kept_by_others():
@@ -128,6 +129,16 @@ def test_each_picture_keeps_its_best_partners_and_is_kept_by_others():
     crowd = [mark(ours) for _ in range(40)]
     kept = rows(met(crowd, [(a, b) for a in range(40) for b in range(a + 1, 40)], count=3), straight)
     assert 40 * PER_PAIRING / 2 <= len(kept) <= 2 * 40 * PER_PAIRING
+
+
+def test_the_same_is_told_however_many_are_read_at_once(monkeypatch):
+    strangers = [mark(scattered(seed)) for seed in range(12)]
+    meetings = met(strangers, [(a, b) for a in range(12) for b in range(a + 1, 12)], count=12)
+    whole = [rows(meetings, told) for told in (straight, roughly)]
+    for few in (1, 7, 12, 100):
+        monkeypatch.setattr(movements, "AT_ONCE", few)
+        assert [rows(meetings, told) for told in (straight, roughly)] == whole
+    assert len(whole[1]) > 0
 
 
 def test_numbers_of_many_pictures_are_read_back():
