@@ -62,12 +62,12 @@ def recalls(cells: Sequence[Cell]) -> Iterator[str]:
 
 def unverifiables(cells: Sequence[Cell]) -> Iterator[str]:
     """Yield the table of planted pairs of which a picture is unverifiable, all kinds together."""
-    yield from _head(["pairs with an unverifiable picture", "planted", "found", "listed only", "silent"])
+    yield from _head(["pairs with an unverifiable picture", "planted", "found", "listed only"])
     for texture, form in dict.fromkeys((cell.texture, cell.form) for cell in cells):
         rows = [cell for cell in cells if (cell.texture, cell.form) == (texture, form)]
         others = sum(cell.planted - cell.verifiable for cell in rows)
-        found, silent = sum(cell.others_found for cell in rows), sum(cell.silent for cell in rows)
-        yield _row([f"{texture} {form}", *map(str, (others, found, others - found - silent, silent))])
+        found = sum(cell.others_found for cell in rows)
+        yield _row([f"{texture} {form}", *map(str, (others, found, others - found))])
 
 
 def by_texture(cells: Sequence[Cell]) -> Iterator[str]:
@@ -141,14 +141,6 @@ def _of(cell: Cell | None) -> str:
     if cell is None or cell.recall is None:
         return "-"
     return f"{cell.recall:.1%} of {cell.verifiable}"
-
-
-def _with_silent(cell: Cell | None) -> str:
-    """Return found of planted, and how many were missed though both pictures passed as verifiable."""
-    if cell is None:
-        return "-"
-    silent = cell.verifiable - cell.found + cell.silent
-    return f"{cell.found + cell.others_found} of {cell.planted}" + (f", {silent} silent" if silent else "")
 
 
 def _head(names: Sequence[str]) -> Iterator[str]:

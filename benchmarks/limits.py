@@ -31,8 +31,6 @@ def _missed_by_cells(cells: Iterable[Cell]) -> Iterator[str]:
             yield f"{name}: {cell.found} of {cell.verifiable} found, {limit:.0%} asked for"
         if cell.false_merges:
             yield f"{name}: {cell.false_merges} false merges"
-        if cell.silent:
-            yield f"{name}: {cell.silent} pairs neither found nor listed as unverifiable"
 
 
 def _missed_by_clean(cleans: Iterable[Clean]) -> Iterator[str]:

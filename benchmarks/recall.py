@@ -29,7 +29,7 @@ class Cell:
     """What became of the planted pairs of one kind, texture and form.
 
     `verifiable` pairs are those of two verifiable pictures, `found` the sure ones among these; of the others
-    `others_found` are sure, `silent` neither found nor listed. `false_merges` are sure pairs nobody planted.
+    `others_found` are sure. `false_merges` are sure pairs nobody planted.
     """
 
     texture: str
@@ -39,7 +39,6 @@ class Cell:
     verifiable: int
     found: int
     others_found: int
-    silent: int
     false_merges: int
 
     @property
@@ -70,14 +69,12 @@ def count(texture: str, form: str, kind: str, found: Found) -> Cell:
     sure = [(pair.first, pair.second) for pair in found.pairs if pair.sure]
     hit = np.zeros(half, bool)
     hit[[first for first, second in sure if second == first + half]] = True
-    listed = ~found.verifiable[:half] | ~found.verifiable[half:]
     return Cell(
         *(texture, form, kind),
         planted=half,
         verifiable=int(both.sum()),
         found=int((both & hit).sum()),
         others_found=int((~both & hit).sum()),
-        silent=int((~both & ~hit & ~listed).sum()),
         false_merges=sum(second != first + half for first, second in sure),
     )
 
@@ -87,9 +84,8 @@ def summed(cells: Iterable[Cell]) -> list[Cell]:
     sums: dict[tuple[str, str, str], list[int]] = {}
     for cell in cells:
         key = (cell.texture, cell.form, cell.kind)
-        numbers = [cell.planted, cell.verifiable, cell.found, cell.others_found, cell.silent]
-        numbers.append(cell.false_merges)
-        sums[key] = [a + b for a, b in zip(sums.get(key, [0] * 6), numbers, strict=True)]
+        numbers = [cell.planted, cell.verifiable, cell.found, cell.others_found, cell.false_merges]
+        sums[key] = [a + b for a, b in zip(sums.get(key, [0] * 5), numbers, strict=True)]
     return [Cell(*key, *numbers) for key, numbers in sums.items()]
 
 

@@ -136,7 +136,7 @@ def _light(image: Pixels) -> tuple[float, float, float]:
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx, ksize=1) for dx in (1, 0))
     gradient = math.hypot(_mean_std(across)[1], _mean_std(down)[1])
     bend = _mean_std(cv2.Laplacian(smooth, cv2.CV_32F, ksize=1))[1]
-    return mean, spread, bend / gradient if spread else 0.0
+    return mean, spread, bend / gradient if gradient else 0.0
 
 
 def _mean_std(values: Numbers) -> tuple[float, float]:

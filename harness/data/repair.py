@@ -47,6 +47,7 @@ def repair(samples: pd.DataFrame, copies: Copies, parent: Split | None) -> Repai
         "tried",
         tuple(_shown(samples, rows) for rows in joined.runaways),
         tuple(_shown(samples.assign(group=group), rows, parent) for rows in between),
+        parent=parent is not None,
     )
     return Repaired(samples.assign(group=final), dict(sorted(repairs.items())), joins)
 

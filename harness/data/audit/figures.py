@@ -25,9 +25,11 @@ Gray = NDArray[np.uint8]
 
 
 def pair_figures(samples: pd.DataFrame, root: Path, copies: Copies) -> Iterator[Figure]:
-    """Yield figures of some pairs of two declared groups: of each kind the first ones, sure and suspected."""
+    """Yield figures of some pairs of two declared groups: of each kind, first those that are not joined."""
     table = copies.table(samples)
-    across = table[table["first_group"] != table["second_group"]]
+    group = samples["group"].to_numpy()
+    table["joined"] = [bool(group[pair.first] == group[pair.second]) for pair in copies.found.pairs]
+    across = table[table["first_group"] != table["second_group"]].sort_values("joined", kind="stable")
     for row, described in across.groupby(["how", "sure"], sort=False).head(EACH).iterrows():
         pair = copies.found.pairs[int(str(row))]
         files = [str(samples["sample"].iloc[at]) for at in (pair.first, pair.second)]

@@ -26,12 +26,13 @@ class Joins:
 
     `tried`: joined where they could be; `frozen`: as the frozen split joined them; `trusted`, `given`: not joined, as
     `data.groups` says trust, or as there is a column `fold`. Links of `runaways` are too weak, `torn` ones go from one
-    frozen fold to another.
+    frozen fold to another, looked for where there is a `parent` split.
     """
 
     done: Done = "tried"
     runaways: tuple[Chain, ...] = ()
     torn: tuple[Chain, ...] = ()
+    parent: bool = False
 
 
 FROZEN = ("G6", "No picture joins two frozen folds")
@@ -55,7 +56,7 @@ def remedy(joins: Joins) -> str:
     if joins.torn:
         return f"frozen folds hold such pictures (G6): {ANEW}"
     if joins.runaways and joins.done == "tried":
-        return f"links are too weak to join so many (D10): {BY_HAND}"
+        return f"links are too few or too weak to join so many (D10): {BY_HAND}"
     return REMEDIES[joins.done]
 
 
@@ -63,6 +64,10 @@ def frozen_folds(joins: Joins | None) -> Finding:
     """G6: no pictures show the same as groups that a frozen split has in different folds."""
     if joins is None or joins.done in NOT_JOINED:
         return _not_tried(FROZEN, joins)
+    if not joins.parent:
+        return Finding(
+            *FROZEN, "fail", "not run", 0, 0.0, "No split was frozen before, whose folds could be joined."
+        )
     if not joins.torn:
         return passed(*FROZEN, "fail", "No picture shows the same as frozen groups of two folds.")
     chain = " - ".join(f"{one.sample!r} ({one.fold or 'new'})" for one in joins.torn[0])
@@ -83,7 +88,8 @@ def runaway_joins(joins: Joins) -> Finding:
     chain, frozen = joins.runaways[0], joins.done == "frozen"
     remedy = "frozen groups stay as they are" if frozen else f"look at each pair, {BY_HAND}"
     summary = (
-        f"{len(chain)} pictures in a row would join groups into one blob: {' - '.join(one.sample for one in chain)}; "
+        f"{len(chain)} pictures in a row would join groups into one blob, too large for the links between them: "
+        f"{_in_a_row(chain)}; "
         f"{remedy}{more(len(joins.runaways) - 1, 'chain')}."
     )
     status: Status = "warn" if frozen else "fail"
@@ -93,6 +99,12 @@ def runaway_joins(joins: Joins) -> Finding:
 def _not_tried(head: tuple[str, str], joins: Joins | None) -> Finding:
     why = NOT_JOINED[joins.done] if joins else "Copies were not searched for."
     return Finding(*head, "fail", "not run", 0, 0.0, why)
+
+
+def _in_a_row(chain: Chain) -> str:
+    """Return the names of a chain, of a long one those at its ends."""
+    names = [one.sample for one in chain]
+    return " - ".join(names if len(names) <= 6 else [*names[:3], "...", *names[-3:]])
 
 
 def _pictures(chains: tuple[Chain, ...]) -> int:

@@ -29,10 +29,11 @@ DIMENSIONS = 48  # that bits are taken from
 FLOOR = 0.02  # of the variance of descriptors, taken for noise everywhere
 TABLES, MOST_TABLES = 14, 56  # small sets get more, as they cost next to nothing
 ENTRIES = 1_500_000  # of all tables together, up to which there are more than TABLES
-CHANCE = 0.4  # entries that one meets in a table, at most; the number of bits grows with the set
-NEIGHBORS = 8  # of a bucket's members, in random order, that one is paired with
+MORE_BITS = 2  # than would give each entry a bucket of its own, were descriptors spread evenly
+NEIGHBORS = 8  # of a bucket's members, in random order, that one is paired with, and
+MOST_MET = 1.0  # pairs of an entry and table in all, where nearly all descriptors are alike
 SAMPLE = 20_000  # descriptors that the covariance is taken from
-FEWEST_BITS, MOST_BITS = 8, 31
+MOST_BITS = 31
 TOGETHER = 80  # pictures whose descriptors are projected at once
 
 Base = tuple[Floats, Floats]
@@ -52,8 +53,8 @@ def propose(
     rng = np.random.default_rng(seed)
     base = discriminants(entries.sample(rng), noise)
     tables = int(np.clip(ENTRIES // (2 * len(entries.picture)), TABLES, MOST_TABLES))
-    streams = rng.spawn(tables + 1)
-    bits = _bits_for(entries.keys(base, MOST_BITS, streams.pop()))
+    streams = rng.spawn(tables)
+    bits = min(MOST_BITS, round(np.log2(2 * len(entries.picture))) + MORE_BITS)
     with ThreadPoolExecutor(threads) as pool:
         met = list(pool.map(partial(entries.meet, base, bits), streams))
     numbers = frequent(np.concatenate(met))
@@ -131,15 +132,6 @@ def _as_numbers(bits: NDArray[np.bool_]) -> Keys:
     return np.asarray(bits @ (1 << np.arange(bits.shape[-1])[::-1]), np.uint32)
 
 
-def _bits_for(keys: Keys) -> int:
-    """Return the fewest leading bits of MOST_BITS with which an entry meets few others by chance."""
-    for bits in range(FEWEST_BITS, MOST_BITS):
-        sizes = np.unique(keys >> np.uint32(MOST_BITS - bits), return_counts=True)[1].astype(float)
-        if np.minimum(sizes, NEIGHBORS + 1) @ (sizes - 1) <= CHANCE * len(keys):
-            return bits
-    return MOST_BITS
-
-
 def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Rows:
     """Return pairs (2, M) of entries with equal keys, each with the next few of its bucket in random order."""
     shuffled = rng.permutation(np.arange(len(keys), dtype=np.uint32))
@@ -149,4 +141,6 @@ def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Rows:
     for step in range(1, NEIGHBORS + 1):
         same = np.flatnonzero(ordered[:-step] == ordered[step:])
         found.append(np.stack([order[same], order[same + step]]))
+        if sum(pairs.shape[1] for pairs in found) > MOST_MET * len(keys):
+            break
     return np.concatenate(found, 1)

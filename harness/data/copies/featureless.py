@@ -35,7 +35,7 @@ def propose_copies(marks: Sequence[Fingerprint]) -> set[tuple[int, int, int]]:
             near = plain[start : start + CHUNK] @ versions.T
             rows = np.arange(start, start + len(near))
             near[rows - start, rows] = -1
-            best = np.argsort(-near, axis=1)[:, :NEAREST]
+            best = np.argpartition(-near, min(NEAREST, len(marks) - 1), axis=1)[:, :NEAREST]
             alike = np.take_along_axis(near, best, 1) > ALIKE
             found |= {(int(rows[i]), int(best[i, j]), number) for i, j in np.argwhere(alike)}
     return {(a, b, v) if a < b else (b, a, _reversed(v)) for a, b, v in found}

@@ -7,19 +7,24 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from harness.data.copies import featureless
 from harness.data.copies.align import SAME, Alignment, align, compare
 from harness.data.copies.canary import Planted
 from harness.data.copies.candidates import propose
-from harness.data.copies.fingerprint import Fingerprint
+from harness.data.copies.fingerprint import Fingerprint, Floats
 from harness.data.copies.noise import noise_of
 from harness.data.copies.recognize import is_verifiable
 
-COPIES_VERSION = 2  # part of what is kept on disk; raise it when another pair would be found
+COPIES_VERSION = 3  # part of what is kept on disk; raise it when another pair would be found
 FEWEST_INLIERS = 7  # key points that must agree on a movement, at least
+SMALL_SET = 150  # pictures, of which nearly all pairs are drawn
+LARGEST_FAMILY = 1 / 3  # of a small set, that may show one thing
 MARGIN = 2  # times what unrelated pairs of this set reach
+CROWD = 2000  # pictures among which planted copies are looked for
 UNRELATED = 3000  # pairs of pictures from different groups that are aligned for this
 FEWEST_UNRELATED = 200  # pairs; of fewer, copies under own ids would be the rule
 TAIL = 0.95  # share of them that must stay below half the threshold; the rest may be copies under own ids
@@ -46,6 +51,7 @@ class Calibration:
     unrelated: int
     reached: int  # by the TAIL of the unrelated pairs
     most: int  # by any; a copy under two group ids may be among them
+    above: int = 0  # pairs that reach the threshold
 
     @property
     def is_known(self) -> bool:
@@ -77,27 +83,43 @@ def find_pairs(
 
     The same fingerprints and groups give the same pairs. BLAS is held to one thread, as small products gain nothing.
     """
-    count, whole = len(marks), [*marks, *(copy.mark for copy in planted)]
+    everyone, plain_overlaps = np.arange(len(marks)), False
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        known = np.array([is_verifiable(mark) for mark in whole], bool)
-        verifiable, rows = known[:count], np.flatnonzero(known[:count])
-        plain = np.flatnonzero(~verifiable)
-        calibration = _calibrate(marks, (rows, np.arange(count)), groups, seed, pool)
+        verifiable = np.array([is_verifiable(mark) for mark in marks], bool)
+        rows, plain = np.flatnonzero(verifiable), np.flatnonzero(~verifiable)
+        calibration = _calibrate(marks, (rows, everyone), groups, seed, pool)
+        noise = noise_of(marks, planted)
+        proposed = propose(marks, noise, seed=seed, threads=threads)
+        of_plain = ~verifiable[proposed[:, :2]].any(1)
+        pairs = list(_by_key_points(marks, proposed[~of_plain], calibration.threshold, pool))
         among_plain = _calibrate(marks, (plain, plain), groups, seed, pool)
-        proposed = propose(whole, noise_of(marks, planted), seed=seed, threads=threads)
-        of_plain = ~known[proposed[:, :2]].any(1)
-        pairs = list(_by_key_points(whole, proposed[~of_plain], calibration.threshold, pool))
         if among_plain.is_known:
-            pairs += _by_key_points(whole, proposed[of_plain], among_plain.threshold, pool)
+            pairs += _by_key_points(marks, proposed[of_plain], among_plain.threshold, pool)
         plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
-        overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
         if plain_run:
-            pairs += _by_texture(marks, plain, overlaps=overlaps_run)
-    best = sorted(_best_of_pair(pairs), key=lambda pair: (pair.first, pair.second))
-    met = {(pair.first, pair.second) for pair in best if pair.sure}
-    hits = tuple((copy.origin, count + i) in met for i, copy in enumerate(planted))
-    own = tuple(pair for pair in best if pair.second < count)
-    return Found(own, verifiable, calibration, hits, plain_run, overlaps_run)
+            plain_overlaps = len(plain) <= featureless.MOST_OVERLAPS
+            pairs += _by_texture(marks, plain, overlaps=plain_overlaps)
+        hits = _planted_found(marks, planted, noise, calibration.threshold, seed)
+    best = tuple(sorted(_best_of_pair(pairs), key=lambda pair: (pair.first, pair.second)))
+    return Found(best, verifiable, calibration, hits, plain_run, plain_overlaps)
+
+
+def _planted_found(
+    marks: Sequence[Fingerprint], planted: Sequence[Planted], noise: Floats | None, threshold: int, seed: int
+) -> tuple[bool, ...]:
+    """Return for each planted copy whether it is found among pictures of the set, apart so that these lose nothing."""
+    origins = sorted({copy.origin for copy in planted})
+    others = np.random.default_rng(seed).permutation(len(marks))[:CROWD]
+    crowd = [*origins, *np.setdiff1d(others, origins).tolist()]
+    whole = [*(marks[i] for i in crowd), *(copy.mark for copy in planted)]
+    place = {origin: i for i, origin in enumerate(origins)}
+    wanted = [(place[copy.origin], len(crowd) + i) for i, copy in enumerate(planted)]
+    proposed = propose(whole, noise, seed=seed)
+    asked = set(wanted)
+    own = proposed[np.array([tuple(row) in asked for row in proposed[:, :2].tolist()], bool)]
+    with ThreadPoolExecutor(1) as pool:
+        sure = {(p.first, p.second) for p in _by_key_points(whole, own, threshold, pool) if p.sure}
+    return tuple(pair in sure for pair in wanted)
 
 
 def _by_key_points(
@@ -141,16 +163,36 @@ def _calibrate(
     unless unrelated pictures look alike as a rule: then the higher.
     """
     drawn = _unrelated(*between, np.asarray(groups, object), np.random.default_rng(seed))
-    reached = {}
+    reached = np.zeros((2, len(drawn)), np.intp)
     for mirrored in (0, 1):
-        pairs = np.column_stack([drawn, np.full(len(drawn), mirrored)])
-        found = _aligned(marks, pairs, pool)
-        reached[mirrored] = np.array([a.inliers if a and a.agreement >= SAME else 0 for a in found] or [0])
-    tails = [int(np.quantile(counts, TAIL, method="higher")) for counts in reached.values()]
-    tail = max(tails) if np.median(reached[0]) > 0 else min(tails)
-    tail = tail if len(drawn) >= FEWEST_UNRELATED else 0
+        found = _aligned(marks, np.column_stack([drawn, np.full(len(drawn), mirrored)]), pool)
+        reached[mirrored] = [a.inliers if a and a.agreement >= SAME else 0 for a in found]
+    reached = reached[:, ~_of_few(drawn, reached.max(0) >= FEWEST_INLIERS)]
+    count = reached.shape[1]
+    tails = (
+        [int(np.quantile(one, TAIL, method="higher")) for one in reached]
+        if count >= FEWEST_UNRELATED
+        else [0]
+    )
+    tail = max(tails) if count and np.median(reached[0]) > 0 else min(tails)
     threshold = max(FEWEST_INLIERS, MARGIN * tail)
-    return Calibration(threshold, 2 * len(drawn), tail, int(max(counts.max() for counts in reached.values())))
+    above = int((reached >= threshold).sum())
+    return Calibration(threshold, 2 * count, tail, int(reached.max(initial=0)), above)
+
+
+def _of_few(drawn: NDArray[np.intp], alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which alike pairs are copies by all appearance: in a small set, of pictures alike in small families.
+
+    Strangers that look alike do so across the whole set. In a large set copies of few are too rare to count.
+    """
+    pictures, ends = np.unique(drawn, return_inverse=True)
+    if len(pictures) > SMALL_SET:
+        return np.zeros(len(drawn), bool)
+    rows, columns = ends.reshape(drawn.shape)[alike].T
+    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(pictures),) * 2)
+    family = connected_components(links, directed=False)[1]
+    few = np.bincount(family)[family] <= LARGEST_FAMILY * len(pictures)
+    return np.asarray(alike & few[ends.reshape(drawn.shape)[:, 0]], bool)
 
 
 def _unrelated(

@@ -75,7 +75,8 @@ def _runaways(codes: Labels, joined: Labels, held: Labels) -> list[int]:
     np.maximum.at(largest_member, joined, members)
     sizes = np.bincount(joined[codes]) - largest_member + 1  # what joining adds to the largest declared group
     several = np.bincount(joined) > 1
-    falls_apart = np.array([len(np.unique(held[joined == c])) > 1 for c in range(len(sizes))], bool)
+    parts = np.unique(np.stack([joined, held]), axis=1)[0]  # each part that strong links hold, once
+    falls_apart = np.bincount(parts, minlength=len(sizes)) > 1
     large = sizes > max(SMALL_BLOB, LARGE_SHARE * len(codes))
     largest = sizes > max(SMALL_BLOB, LARGEST_SHARE * len(codes))
     return [int(c) for c in np.flatnonzero(several & (large & falls_apart | largest))]

@@ -1,7 +1,6 @@
 """Find the copies among a study's samples, from fingerprints that are kept with what else was read of the files."""
 
 import hashlib
-import itertools
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,7 +35,9 @@ class Copies:
     def reaches(self) -> bool:
         """Tell whether planted whole copies were found; where not, pairs hold, and finding none tells nothing."""
         whole = [self.canary[kind] for kind in self.canary if kind not in OVERLAPS]
-        return sum(hits for _, hits in whole) >= ENOUGH_RECALL * sum(total for total, _ in whole)
+        return bool(whole) and sum(hits for _, hits in whole) >= ENOUGH_RECALL * sum(
+            total for total, _ in whole
+        )
 
     def sure(self) -> list[Pair]:
         """Return the pairs that show one thing."""
@@ -111,12 +112,11 @@ def _mark(row: "pd.Series[Any]", root: Path, kept: Kept) -> Fingerprint:
 def _of_samples(
     found: Found, codes: NDArray[np.intp], first: NDArray[np.intp], blank: NDArray[np.bool_]
 ) -> Found:
-    """Return what was found among distinct pictures as pairs of samples, equal ones that show something chained."""
+    """Return what was found among distinct pictures as pairs of samples; equal ones pair with the first of them."""
     pairs = [replace(p, first=int(first[p.first]), second=int(first[p.second])) for p in found.pairs]
-    for code in np.flatnonzero((np.bincount(codes) > 1) & ~blank):
-        rows = np.flatnonzero(codes == code)
-        equal = Alignment(np.eye(2, 3), False, 0, 1.0, 1.0)
-        pairs += [Pair(int(a), int(b), equal, sure=True) for a, b in itertools.pairwise(rows)]
+    equal = Alignment(np.eye(2, 3), False, 0, 1.0, 1.0)
+    again = np.flatnonzero((first[codes] != np.arange(len(codes))) & ~blank[codes])
+    pairs += [Pair(int(first[codes[row]]), int(row), equal, sure=True) for row in again]
     pairs.sort(key=lambda pair: (pair.first, pair.second))
     return replace(found, pairs=tuple(pairs), verifiable=found.verifiable[codes])
 

@@ -177,7 +177,7 @@ def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 2
     whole = Found(tuple(found), verifiable, Calibration(7, 100, 0, 0), (), True, False)
     runaways = tuple(chain_of(samples, rows) for rows in runaways)
     torn = tuple(chain_of(samples, rows, folds) for rows, folds in torn)
-    return Searched(Copies(whole, {"mirrored": canary}), Joins(done, runaways, torn))
+    return Searched(Copies(whole, {"mirrored": canary}), Joins(done, runaways, torn, parent=True))
 
 
 STILL = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]

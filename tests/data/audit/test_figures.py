@@ -28,7 +28,7 @@ def two_pictures(folder, *, turn):
     assert found is not None
     pair = Pair(0, 1, found, sure=True)
     search = Found((pair,), np.ones(2, bool), Calibration(7, 0, 0, 0), (), True, True)
-    table = pd.DataFrame({"sample": ["a.png", "b.png"], "declared": ["one", "two"]})
+    table = pd.DataFrame({"sample": ["a.png", "b.png"], "declared": ["one", "two"], "group": ["one", "two"]})
     return table, Copies(search, {})
 
 

@@ -6,7 +6,18 @@ from tests.data.audit.conftest import chain_of
 
 def test_nothing_that_could_not_be_joined_passes():
     for done in ("tried", "frozen"):
-        assert runaway_joins(Joins(done)).status == frozen_folds(Joins(done)).status == "pass"
+        joins = Joins(done, parent=True)
+        assert runaway_joins(joins).status == frozen_folds(joins).status == "pass"
+
+
+def test_without_a_split_frozen_before_none_is_said_to_hold():
+    assert frozen_folds(Joins("tried")).status == "not run"
+
+
+def test_a_long_chain_is_told_by_its_ends(samples):
+    found = runaway_joins(Joins("tried", (chain_of(samples, tuple(range(0, 36, 3))),)))
+    assert "g00/0.png - g01/0.png - g02/0.png - ... - g09/0.png - g10/0.png - g11/0.png;" in found.summary
+    assert len(found.items) == 12
 
 
 @pytest.mark.parametrize(("done", "why"), [("trusted", "data.groups: trust"), ("given", "the column fold")])
@@ -36,7 +47,9 @@ def test_what_would_run_away_in_a_frozen_split_is_a_warning(samples):
 
 
 def test_what_joins_two_frozen_folds_fails_and_asks_for_a_new_split_version(samples):
-    found = frozen_folds(Joins(torn=(chain_of(samples, (0, 30, 6), ("fold 0", "", "held out")),)))
+    found = frozen_folds(
+        Joins(torn=(chain_of(samples, (0, 30, 6), ("fold 0", "", "held out")),), parent=True)
+    )
     assert (found.id, found.status, found.affected) == ("G6", "fail", 3)
     assert "'g00/0.png' (fold 0) - 'g10/0.png' (new) - 'g02/0.png' (held out) show one thing" in found.summary
     assert "raise folds.version" in found.summary
