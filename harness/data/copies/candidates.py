@@ -56,8 +56,8 @@ def propose(
     streams = rng.spawn(tables)
     bits = min(MOST_BITS, round(np.log2(2 * len(entries.picture))) + MORE_BITS)
     with ThreadPoolExecutor(threads) as pool:
-        met = list(pool.map(partial(entries.meet, base, bits), streams))
-    numbers = frequent(np.concatenate(met))
+        numbers = np.concatenate(list(pool.map(partial(entries.meet, base, bits), streams)))
+    numbers = frequent(numbers)
     return np.unique(
         np.concatenate([best_of_each(marks, numbers, told) for told in (straight, roughly)]), axis=0
     )
@@ -115,10 +115,12 @@ class _Entries:
         planes = (directions @ rotation).astype(np.float32)
         both = np.concatenate([planes, planes[MIRRORED]], 1)  # mirroring is its own inverse
         limits = np.tile(middle @ planes, 2)
-        parts = [
-            _as_numbers((part @ both > limits).reshape(len(part), 2, bits)) for part in self._descriptors()
-        ]
-        return np.concatenate(parts).T.ravel()
+        keys, start = np.empty((2, len(self.picture)), np.uint32), 0
+        for part in self._descriptors():
+            above = (part @ both > limits).reshape(len(part), 2, bits)
+            keys[:, start : start + len(part)] = _as_numbers(above).T
+            start += len(part)
+        return keys.ravel()
 
     def _descriptors(self) -> Iterator[Floats]:
         """Yield the descriptors (N, 128) of a few pictures at a time."""
@@ -134,9 +136,12 @@ def _as_numbers(bits: NDArray[np.bool_]) -> Keys:
 
 def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Rows:
     """Return pairs (2, M) of entries with equal keys, each with the next few of its bucket in random order."""
-    shuffled = rng.permutation(np.arange(len(keys), dtype=np.uint32))
-    order = shuffled[np.argsort(keys[shuffled], kind="stable")]
-    ordered = keys[order]
+    odd = 2 * int(rng.integers(2**31)) + 1  # multiplied by it, numbers of 32 bits are shuffled
+    shuffled = np.arange(len(keys), dtype=np.uint32) * np.uint32(odd)
+    both = keys.astype(np.uint64) << np.uint64(32) | shuffled
+    both.sort()
+    ordered = (both >> np.uint64(32)).astype(np.uint32)
+    order = both.astype(np.uint32) * np.uint32(pow(odd, -1, 2**32))  # and back
     found = []
     for step in range(1, NEIGHBORS + 1):
         same = np.flatnonzero(ordered[:-step] == ordered[step:])

@@ -117,8 +117,9 @@ def pairs_of(which: Rows, pictures: int) -> tuple[Rows, Rows, NDArray[np.bool_]]
 
 
 def frequent(numbers: Numbers) -> Numbers:
-    """Return the numbers, each once and sorted, of pictures that met VOTES times or more."""
-    numbers = np.unique(numbers)
+    """Sort the numbers in place; return those, each once, of pictures that met VOTES times or more."""
+    numbers.sort()
+    numbers = numbers[_starts(numbers)]
     starts = _starts(numbers // np.uint64(PER_PICTURE**2))
     counts = np.diff(starts, append=len(numbers))
     often: Numbers = numbers[np.repeat(counts >= VOTES, counts)]

@@ -4,8 +4,9 @@ import pytest
 
 from harness.data.copies import find
 from harness.data.copies.align import SAME
-from harness.data.copies.canary import Planted
+from harness.data.copies.canary import Planted, plant
 from harness.data.copies.find import FEWEST_INLIERS, find_pairs
+from harness.data.copies.join import join_groups
 from harness.data.copies.plants import PLANTS, as_jpeg
 from harness.data.copies.recognize import is_verifiable, recognize
 from tests.data.copies.conftest import mark, marks, own_groups, picture
@@ -191,3 +192,30 @@ def test_two_equal_pictures_among_flat_ones_are_a_pair():
     flat = [np.full((256, 256), gray, np.uint8) for gray in (90, 120, 150)]
     found = find_pairs([recognize(shown) for shown in (grain, *flat, grain)], list("abcde"))
     assert [(pair.first, pair.second, pair.sure) for pair in found.pairs] == [(0, 4, True)]
+
+
+def test_few_things_in_all_eight_ways_they_can_lie_are_told_from_each_other():
+    """Six surfaces, 48 pictures: 15 % of all pairs show one thing, straight as often as mirrored."""
+    ways = [
+        (thing, turns, mirrored) for thing in range(6) for turns in range(4) for mirrored in (False, True)
+    ]
+    turned = [np.rot90(picture("grain", thing), turns) for thing, turns, _ in ways]
+    seen = [
+        image[:, ::-1] if mirrored else image for image, (_, _, mirrored) in zip(turned, ways, strict=True)
+    ]
+    found = find_pairs([recognize(image) for image in seen], own_groups(48), threads=1)
+    assert found.calibration.threshold == FEWEST_INLIERS
+    joined = join_groups(own_groups(48), found.pairs, threshold=FEWEST_INLIERS).names
+    assert len({joined.get(name, name) for name in own_groups(48)}) == 6
+    assert all(a // 8 == b // 8 for a, b in sure(found))
+
+
+def test_planted_copies_take_nothing_from_weaker_links():
+    """Two pictures side by side in a third: each fills half of it, at half its size."""
+    parts = [picture("grain", number) for number in range(16)]
+    stitched = [np.hstack([parts[2 * n], parts[2 * n + 1]]) for n in range(8)]
+    marks = [recognize(image) for image in [*parts, *stitched]]
+    planted = plant(marks, ["a.png"] * len(marks), [*parts, *stitched].__getitem__)
+    alone, beside = (find_pairs(marks, own_groups(24), at, threads=1) for at in ((), planted))
+    wanted = {(2 * n + side, 16 + n) for n in range(8) for side in (0, 1)}
+    assert sure(beside) == sure(alone) == wanted
