@@ -138,6 +138,7 @@ class Train(Settings):
     sampler: Choice = Choice(name="spread")
     loader_workers: Annotated[int, Field(ge=0)] = 0
     validate_every: Count = 1  # epochs
+    checkpoint_every: Count = 1  # epochs after which a fold run saves what it goes on from
     collapse_after: Share = 0.6  # share of the epochs from which one class everywhere is a collapse
 
 
@@ -233,7 +234,8 @@ class Study(Settings):
         tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
         tree["search"].pop("trials")
         tree["data"].pop("dataset")  # the split's id covers the content
-        tree["train"].pop("loader_workers")
+        for name in ("loader_workers", "checkpoint_every"):
+            tree["train"].pop(name)
         return tree
 
     def identity(self, split_id: str) -> str:

@@ -21,17 +21,9 @@ from harness.errors import Collapsed, Interrupted, LeakageError, NotFinite
 from harness.model.metrics import count_pixels, iou
 from harness.model.networks import set_output_bias
 from harness.model.predict import normalize
-from harness.train.fold import (
-    Epoch,
-    FoldData,
-    FoldTraining,
-    check_indices,
-    coverage_of,
-    out_of_fold,
-    prepare,
-    train_fold,
-    validate,
-)
+from harness.train.fold import train_fold
+from harness.train.start import Epoch, FoldData, FoldTraining, coverage_of, prepare
+from harness.train.validation import check_indices, out_of_fold, validate
 from tests.conftest import SIDE, Tiny
 
 CPU = torch.device("cpu")
@@ -161,9 +153,8 @@ def test_leaving_early_ends_the_training(tiny: Tiny) -> None:
 
 def test_a_wish_to_stop_is_met_at_the_next_step(tiny: Tiny) -> None:
     training = ready(tiny, train__epochs=5)
-    wishes = iter([False, False, False, True])
     with pytest.raises(Interrupted, match="fold 0: stopped in epoch 2"):
-        list(train_fold(training, lambda: next(wishes)))
+        list(train_fold(training, lambda: training.step == 3))
     assert training.step == 3
 
 
