@@ -82,6 +82,12 @@ class Snapshots:
                 path.unlink()
 
 
+def newest_position(folder: Path) -> Position:
+    """Return how far the snapshots here go by their names, the start where there are none."""
+    epochs, batches, _ = max((p.name for p in folder.glob(f"*{SUFFIX}")), default="0-0-").split("-")
+    return int(epochs), int(batches)
+
+
 def _write(snapshot: Snapshot, owner: str, temporary: Path) -> None:
     values = {"owner": owner, "position": json.dumps(snapshot.position), "facts": json.dumps(snapshot.facts)}
     save_file(dict(snapshot.tensors), temporary, metadata=values)
