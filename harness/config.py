@@ -128,6 +128,7 @@ class Train(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     warmup: Share = 0.1  # share of all steps
     clip: Positive = 1.0  # largest gradient norm
+    skip_steps: Annotated[int, Field(ge=0)] = 5  # in an epoch, whose loss or gradient is not a number
     average: Annotated[float, Field(ge=0, lt=1)] | None = None  # decay of averaged weights an optimizer step
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import Collapsed, Interrupted, NotFinite
-from harness.model.losses import balance
+from harness.model.losses import Loss, balance
 from harness.model.metrics import iou
 from harness.model.predict import normalize, training_logits
 from harness.train.start import Begun, Epoch, FoldTraining
@@ -49,9 +49,12 @@ def _train_epoch(training: FoldTraining, should_stop: Callable[[], bool]) -> Non
     for images, masks, positions in training.loader:
         if should_stop():
             raise Interrupted(f"fold {training.fold}: stopped in epoch {number}")
-        loss, norm = _train_step(training, images.to(training.device), masks.to(training.device))
-        begun.losses.append(loss)
-        begun.norms.append(norm)
+        taken = _train_step(training, images.to(training.device), masks.to(training.device))
+        if taken is None:
+            begun.skipped += 1
+        else:
+            begun.losses.append(taken[0])
+            begun.norms.append(taken[1])
         begun.images += len(positions)
         begun.batches += 1
         training.seen = training.seen.union(positions.tolist())
@@ -61,6 +64,11 @@ def _train_epoch(training: FoldTraining, should_stop: Callable[[], bool]) -> Non
 def _summary(training: FoldTraining) -> Epoch:
     """Return the epoch whose steps are taken, not validated yet."""
     begun = training.begun
+    if not begun.losses:
+        raise NotFinite(
+            f"fold {training.fold}: loss or gradient was not a number in all {begun.skipped} steps of an epoch; "
+            f"lower train.lr (now {training.settings.lr:g}) or train.clip"
+        )
     return Epoch(
         len(training.history) + 1,
         loss=float(np.mean(begun.losses)),
@@ -68,12 +76,13 @@ def _summary(training: FoldTraining) -> Epoch:
         gradient_norm=float(np.mean(begun.norms)),
         seconds=begun.seconds,
         images_per_second=begun.images / begun.seconds,
+        skipped=begun.skipped,
     )
 
 
-def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[float, float]:
-    """Take one step; return its loss and gradient norm."""
-    settings = training.settings
+def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[float, float] | None:
+    """Take one step; return its loss and gradient norm, or None where they are no numbers and it was left out."""
+    settings, before = training.settings, _before_step(training)
     for group in training.optimizer.param_groups:
         group["lr"] = _rate(training, training.step)
     bf16 = settings.precision == "bf16"
@@ -89,12 +98,26 @@ def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[
     loss.backward()  # type: ignore[no-untyped-call]
     norm = float(nn.utils.clip_grad_norm_(training.network.parameters(), settings.clip))
     value = float(loss.detach())
-    _refuse_not_finite(training, value, norm)
+    training.step += 1
+    if not (math.isfinite(value) and math.isfinite(norm)):
+        _refuse_not_finite(training, value, norm)
+        _take_back(training, before)
+        return None
     training.optimizer.step()
     if training.averaged is not None:
         training.averaged.update_parameters(training.network)
-    training.step += 1
     return value, norm
+
+
+def _before_step(training: FoldTraining) -> tuple[Loss, list[Tensor]]:
+    """Return what a forward pass changes: the loss's balance and the network's running statistics."""
+    return training.loss, [buffer.clone() for buffer in training.network.buffers()]
+
+
+def _take_back(training: FoldTraining, before: tuple[Loss, list[Tensor]]) -> None:
+    training.loss, buffers = before
+    for buffer, value in zip(training.network.buffers(), buffers, strict=True):
+        buffer.copy_(value)
 
 
 def _validated(training: FoldTraining, epoch: Epoch, should_stop: Callable[[], bool]) -> Epoch:
@@ -124,11 +147,14 @@ def _refuse_collapse(training: FoldTraining) -> None:
 
 
 def _refuse_not_finite(training: FoldTraining, loss: float, norm: float) -> None:
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise NotFinite(
-            f"fold {training.fold}: loss {loss}, gradient norm {norm} at step {training.step + 1} "
-            f"of {training.steps}; lower train.lr (now {training.settings.lr:g}) or train.clip"
-        )
+    """Raise NotFinite unless this step may be left out: the weights are numbers, and few were left out so far."""
+    skipped, sound = training.begun.skipped, all(p.isfinite().all() for p in training.network.parameters())
+    if sound and skipped < training.settings.skip_steps:
+        return
+    raise NotFinite(
+        f"fold {training.fold}: loss {loss}, gradient norm {norm} at step {training.step} of {training.steps}, "
+        f"{skipped} steps of this epoch left out before; lower train.lr (now {training.settings.lr:g}) or train.clip"
+    )
 
 
 def _rate(training: FoldTraining, step: int) -> float:

@@ -84,6 +84,7 @@ class FoldResult:
     indices_sha256: str  # of the positions that the loaders used
     loss_weights: dict[str, float]  # after balancing
     folder: str
+    skipped_steps: int = 0  # whose loss or gradient was not a number
 
     @property
     def out_of_fold(self) -> pd.DataFrame:
@@ -195,6 +196,7 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
         indices_sha256=check_indices(training),
         loss_weights={term.name: term.weight for term in training.loss.terms},
         folder=str(working),
+        skipped_steps=sum(e.skipped for e in epochs),
     )
     write_synced(working / OUT_OF_FOLD, rows.to_parquet())
     save_weights(training.kept(), working / WEIGHTS)

@@ -43,6 +43,7 @@ class Epoch:
     images_per_second: float
     iou: float | None = None
     predicted_share: float | None = None  # of valid pixels
+    skipped: int = 0  # steps not taken, since loss or gradient was not a number
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,6 +54,7 @@ class Begun:
     """What an epoch that is not over has behind it; `batches` of it were trained with."""
 
     batches: int = 0
+    skipped: int = 0
     images: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
