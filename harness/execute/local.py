@@ -7,7 +7,7 @@ import selectors
 import subprocess
 import sys
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from harness.train.foldrun import FoldJob, FoldResult
 from harness.train.snapshot import Position, newest_position
 
 GRACE = 20.0  # s; a worker that does not end by itself is killed
+MOST_PARTS = 4  # that a batch is computed in before a fold run fails for want of memory
 LIVES = 3  # worker processes that a fold run may lose without a step forward
 
 
@@ -138,9 +139,18 @@ class Local:
             return outcomes
         if outcomes[-1].status == "interrupted" and not _cancel_file(worker.job).exists():
             return []  # it was told to stop, and ends now
+        if outcomes[-1].out_of_memory and worker.job.parts < MOST_PARTS:
+            return self._in_more_parts(worker)
         _cancel_file(worker.job).unlink(missing_ok=True)
         worker.job = None
         return outcomes
+
+    def _in_more_parts(self, worker: _Worker) -> list[Outcome]:
+        """Let a fresh process go on with batches of half the size, two of them a step."""
+        assert worker.job
+        self._waiting.appendleft(replace(worker.job, parts=2 * worker.job.parts))
+        self._forget(worker)  # with the memory that it holds
+        return []
 
     def _lost(self, worker: _Worker) -> list[Outcome]:
         """A worker died: another one takes its place, and its fold run."""

@@ -44,6 +44,7 @@ def _train_epoch(training: FoldTraining, should_stop: Callable[[], bool]) -> Non
     """Take the steps that the begun epoch still needs."""
     begun, number = training.begun, len(training.history) + 1
     training.batches.epoch, training.batches.done = number, begun.batches
+    begun.parts = max(begun.parts, training.parts)
     training.network.train()
     clock = time.monotonic()
     for images, masks, positions in training.loader:
@@ -77,6 +78,7 @@ def _summary(training: FoldTraining) -> Epoch:
         seconds=begun.seconds,
         images_per_second=begun.images / begun.seconds,
         skipped=begun.skipped,
+        parts=begun.parts,
     )
 
 
@@ -85,19 +87,14 @@ def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[
     settings, before = training.settings, _before_step(training)
     for group in training.optimizer.param_groups:
         group["lr"] = _rate(training, training.step)
-    bf16 = settings.precision == "bf16"
-    with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=bf16):
-        inputs = normalize(images)
-        if settings.channels_last:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        logits = training_logits(training.network, inputs)
-    if training.loss.balanced:  # not yet done, or the batches so far lacked target or background
-        training.loss = balance(training.loss, logits, masks)
-    loss = training.loss(logits, masks)
     training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    value = 0.0
+    for part, truth in zip(images.chunk(training.parts), masks.chunk(training.parts), strict=True):
+        share = len(part) / len(images)
+        loss = share * _loss(training, part, truth)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value += float(loss.detach())
     norm = float(nn.utils.clip_grad_norm_(training.network.parameters(), settings.clip))
-    value = float(loss.detach())
     training.step += 1
     if not (math.isfinite(value) and math.isfinite(norm)):
         _refuse_not_finite(training, value, norm)
@@ -107,6 +104,18 @@ def _train_step(training: FoldTraining, images: Tensor, masks: Tensor) -> tuple[
     if training.averaged is not None:
         training.averaged.update_parameters(training.network)
     return value, norm
+
+
+def _loss(training: FoldTraining, images: Tensor, masks: Tensor) -> Tensor:
+    bf16 = training.settings.precision == "bf16"
+    with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=bf16):
+        inputs = normalize(images)
+        if training.settings.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        logits = training_logits(training.network, inputs)
+    if training.loss.balanced:  # not yet done, or the batches so far lacked target or background
+        training.loss = balance(training.loss, logits, masks)
+    return training.loss(logits, masks)
 
 
 def _before_step(training: FoldTraining) -> tuple[Loss, list[Tensor]]:

@@ -53,6 +53,7 @@ class FoldJob:
     cache: str
     folder: str  # the committed result
     repeat: int = 0
+    parts: int = 1  # that a batch is computed in: 2 or more where memory ran out with fewer
 
     @property
     def final(self) -> Path:
@@ -85,6 +86,7 @@ class FoldResult:
     loss_weights: dict[str, float]  # after balancing
     folder: str
     skipped_steps: int = 0  # whose loss or gradient was not a number
+    parts: int = 1  # that batches were computed in, at most; 1 unless memory ran out
 
     @property
     def out_of_fold(self) -> pd.DataFrame:
@@ -140,6 +142,7 @@ def _prepared(job: FoldJob) -> tuple[FoldTraining, Snapshots]:
     study = Study.model_validate(job.study)
     data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
     training = prepare(study, data, job.fold, repeat=job.repeat, device=pick_device())
+    training.parts = job.parts
     owner = _owner(job, study, training)
     snapshots = Snapshots(job.saved, owner, lambda line: print(line, file=sys.stderr, flush=True))
     if found := snapshots.latest():
@@ -197,6 +200,7 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
         loss_weights={term.name: term.weight for term in training.loss.terms},
         folder=str(working),
         skipped_steps=sum(e.skipped for e in epochs),
+        parts=max(e.parts for e in epochs),
     )
     write_synced(working / OUT_OF_FOLD, rows.to_parquet())
     save_weights(training.kept(), working / WEIGHTS)

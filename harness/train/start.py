@@ -44,6 +44,7 @@ class Epoch:
     iou: float | None = None
     predicted_share: float | None = None  # of valid pixels
     skipped: int = 0  # steps not taken, since loss or gradient was not a number
+    parts: int = 1  # that a batch was computed in, one after the other; more than 1 after memory ran out
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,6 +56,7 @@ class Begun:
 
     batches: int = 0
     skipped: int = 0
+    parts: int = 1
     images: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
@@ -85,6 +87,7 @@ class FoldTraining:
     loader: Any
     coverage: float
     device: torch.device
+    parts: int = 1  # that a batch is computed in
     step: int = 0
     seen: frozenset[int] = frozenset()
     history: list[Epoch] = field(default_factory=list)

@@ -54,10 +54,9 @@ def _photos(
     network.eval()
     predictor = partial(network_logits, network, training.device)
     bf16 = training.settings.precision == "bf16"
+    size = max(1, training.settings.batch_size // training.parts)
     with torch.inference_mode(), torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=bf16):
-        for photo in predict_photos(
-            predictor, training.data.cache, _validation(training), training.settings.batch_size
-        ):
+        for photo in predict_photos(predictor, training.data.cache, _validation(training), size):
             if should_stop():
                 raise Interrupted(
                     f"fold {training.fold}: stopped while validating after step {training.step}"

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -217,6 +218,27 @@ def test_a_fold_run_whose_workers_die_at_one_place_fails_and_others_take_the_nex
     workers.submit(tiny.job(tmp_path, fold=1, **SHORT))
     assert outcomes_of(workers, 1)[0, 1].status == "committed"
     assert len({worker.number for worker in workers._workers}) == len(workers._workers)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux limits another process's memory")
+def test_a_fold_run_without_memory_goes_on_in_a_fresh_process_with_batches_in_parts(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    executor = local(tmp_path / "log", workers=1)
+    executor.submit(tiny.job(tmp_path, **SHORT))
+    assert outcomes_of(executor, 1)[0, 0].status == "committed"
+    (worker,) = executor._workers
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    room = int(next(line for line in status.splitlines() if line.startswith("VmSize")).split()[1]) * 1024
+    resource.prlimit(worker.process.pid, resource.RLIMIT_AS, (room + 20_000_000, room + 20_000_000))
+    executor.submit(tiny.job(tmp_path, fold=1, **SHORT, train__crop=256))
+    outcome = outcomes_of(executor, 1)[0, 1]
+    assert outcome.status == "committed", outcome.reason
+    assert outcome.result is not None
+    assert outcome.result.parts == 2
+    assert executor._workers[0].process.pid != worker.process.pid
+    assert "DefaultCPUAllocator" in (tmp_path / "log").read_text()
+    executor.close()
 
 
 def test_what_waits_is_cancelled_at_once(tiny: Tiny, tmp_path: Path) -> None:

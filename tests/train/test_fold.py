@@ -402,3 +402,34 @@ def test_the_output_starts_at_the_coverage_of_the_training_folds(tiny: Tiny) -> 
     told = fitted_on_training_rows(data.samples, data.split).items[0]["coverage"]
     assert told == pytest.approx(training.coverage, abs=1e-6)
     assert training.loss.output_bias == pytest.approx(np.log(training.coverage / (1 - training.coverage)))
+
+
+def test_batches_computed_in_parts_are_the_same_batches_and_nearly_the_same_steps(tiny: Tiny) -> None:
+    epochs, gradients = [], []
+    for parts in (1, 2):
+        training = ready(tiny, train__epochs=3, train__batch_size=ONE_STEP, augment__strength=0.0)
+        training.parts = parts
+        for module in training.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+                module.train = lambda mode=True, module=module: module  # type: ignore[method-assign, misc]
+        # only what is a mean over pixels is the same in parts; Dice is not
+        training.loss = replace(training.loss, terms=(training.loss.terms[1],), balanced=False)
+        with closing(train_fold(training)) as running:
+            epochs.append(next(running))
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in training.network.parameters() if p.grad is not None])
+        )
+    assert [e.parts for e in epochs] == [1, 2]
+    assert epochs[1].loss == pytest.approx(epochs[0].loss, rel=0.02)
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_in_parts_it_learns_what_a_constant_cannot_too(tiny: Tiny) -> None:
+    settings = {"train__epochs": 24, "train__lr": 0.01, "train__validate_every": 24}
+    training = ready(tiny, **settings, train__batch_size=ONE_STEP, augment__strength=0.0)
+    training.parts = 2
+    epochs = list(train_fold(training))
+    assert epochs[-1].iou is not None
+    assert epochs[-1].iou > 5 * coverage_of(training.data.samples)
+    assert {e.parts for e in epochs} == {2}
