@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from harness.train.snapshot import SUFFIX, Snapshot, Snapshots
 
@@ -63,15 +63,16 @@ def save_atomically(folder: Path, snapshot: Snapshot) -> None:
 
 
 def save_in_place(folder: Path, snapshot: Snapshot) -> None:
-    """Save the plain way: straight under the final name, here that of the hash the whole file will have."""
+    """Save the plain way, straight under the final name, on a disk that takes a MB at a time."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / "draft"
-    values = {"owner": OWNER, "position": str(list(snapshot.position)), "facts": '{"number": 0}'}
-    save_file(dict(snapshot.tensors), draft, metadata=values)
-    content = draft.read_bytes()
-    draft.unlink()
+    values = {"owner": OWNER, "position": str(list(snapshot.position)), "facts": "{}"}
+    content = to_bytes(dict(snapshot.tensors), metadata=values)
     name = f"{snapshot.position[0]:06d}-00000000-{hashlib.sha256(content).hexdigest()}{SUFFIX}"
-    (folder / name).write_bytes(content)
+    with (folder / name).open("wb") as file:
+        for start in range(0, len(content), 1_000_000):
+            file.write(content[start : start + 1_000_000])
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def soak(folder: Path, megabytes: int, kills: int, *, seed: int, save: Save = save_atomically) -> Tally:
@@ -89,7 +90,7 @@ def soak(folder: Path, megabytes: int, kills: int, *, seed: int, save: Save = sa
         number = found.position[0] if found else 0
         tally.lost += number not in (begun, ended) or bool(number and not _whole(found))
         if begun > ended:
-            tally.places[_place(folder / "saved", number == begun, megabytes)] += 1
+            tally.places[_place(folder / "saved", number == begun)] += 1
     return tally
 
 
@@ -159,17 +160,16 @@ def _whole(found: Snapshot | None) -> bool:
     return found is not None and all(bool((v == found.position[0]).all()) for v in found.tensors.values())
 
 
-def _place(folder: Path, visible: bool, megabytes: int) -> str:
+def _place(folder: Path, visible: bool) -> str:
+    """Return how far a killed process had come, and remove what it left under no snapshot's name."""
+    left = [path for path in folder.glob("*") if path.suffix != SUFFIX]
+    for path in left:
+        path.unlink()
     if visible:
         return "after the rename"
-    sizes = [path.stat().st_size for path in folder.glob("*.tmp")]
-    if not sizes:
+    if not left:
         return "before the first byte"
-    return (
-        "half written"
-        if max(sizes) < megabytes * 1_000_000 // 4 // TENSORS * 4 * TENSORS
-        else "before the rename"
-    )
+    return "half written" if left[0].name.startswith(".") else "written and not renamed yet"
 
 
 def main() -> int:
@@ -193,7 +193,10 @@ def main() -> int:
             bad += times - noticed
         print("written in place, to see that torn files are counted", flush=True)
         plain = soak(root / "in place", *IN_PLACE, seed=1, save=save_in_place)
-        print(plain.line(), flush=True)
+        print(
+            f"{plain.megabytes:4d} MB: {plain.kills} kills while saving, unreadable {plain.unreadable}",
+            flush=True,
+        )
         bad += not plain.unreadable
     print("nothing lost" if not bad else f"{bad} times something was lost, or not noticed", flush=True)
     return min(bad, 1)
