@@ -128,6 +128,7 @@ class Train(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     warmup: Share = 0.1  # share of all steps
     clip: Positive = 1.0  # largest gradient norm
+    skip_steps: Annotated[int, Field(ge=0)] = 5  # in an epoch, whose loss or gradient is not a number
     average: Annotated[float, Field(ge=0, lt=1)] | None = None  # decay of averaged weights an optimizer step
     precision: Literal["fp32", "bf16"] = "fp32"
     channels_last: bool = False
@@ -138,6 +139,7 @@ class Train(Settings):
     sampler: Choice = Choice(name="spread")
     loader_workers: Annotated[int, Field(ge=0)] = 0
     validate_every: Count = 1  # epochs
+    checkpoint_every: Count = 1  # epochs after which a fold run saves what it goes on from
     collapse_after: Share = 0.6  # share of the epochs from which one class everywhere is a collapse
 
 
@@ -233,7 +235,8 @@ class Study(Settings):
         tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
         tree["search"].pop("trials")
         tree["data"].pop("dataset")  # the split's id covers the content
-        tree["train"].pop("loader_workers")
+        for name in ("loader_workers", "checkpoint_every"):
+            tree["train"].pop(name)
         return tree
 
     def identity(self, split_id: str) -> str:

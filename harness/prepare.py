@@ -1,6 +1,5 @@
 """Everything before the first trial: data read, split, audited and cached. A leak stops it."""
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -32,6 +31,7 @@ from harness.errors import ConfigError, DataError, PromotionRefused
 from harness.search.ledger import STUDY
 from harness.splitting import split_samples
 from harness.train.checkpoint import write_synced
+from harness.train.version import code_digest
 from harness.variants import build_losses, prove_recipes, recipes_of
 
 PACKAGES = (
@@ -190,17 +190,6 @@ def run_tags(prepared: Prepared) -> dict[str, str]:
     tags = {f"harness.{name}": str(known[name]) for name in names}
     tags |= {f"version.{package}": number for package, number in known["versions"].items()}
     return tags | ({"mlflow.source.git.commit": known["commit"]} if known["commit"] else {})
-
-
-def code_digest() -> str:
-    """Return SHA-256 over everything that decides a fold run's numbers: data, model and train, and the lock file."""
-    package = Path(__file__).parent
-    files = [p for part in ("data", "model", "train") for p in sorted((package / part).rglob("*.py"))]
-    lock = package.parent / "requirements.lock"
-    digest = hashlib.sha256()
-    for path in [*files, *([lock] if lock.is_file() else [])]:
-        digest.update(f"{path.relative_to(package.parent)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
 
 
 def other_code(prepared: Prepared, home: Path) -> str:

@@ -21,7 +21,7 @@ from harness.model.networks import build_network
 from harness.ranges import Range, Value, corners
 from harness.search.pruner import build_pruner
 from harness.search.slots import baseline_params
-from harness.train.fold import coverage_of
+from harness.train.start import coverage_of
 
 
 def build_every_choice(study: Study) -> None:

@@ -26,8 +26,8 @@ from harness.data.folds import make_split
 from harness.data.index import index_samples
 from harness.data.manifest import read_manifest
 from harness.data.split import freeze, read_split
-from harness.train.fold import FoldData
 from harness.train.foldrun import FoldJob
+from harness.train.start import FoldData
 
 torch.set_num_threads(1)
 cv2.setNumThreads(0)

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from harness.config import Study
-from harness.prepare import code_digest, facts, other_code, prepare, run_tags, write_files
+from harness.prepare import facts, other_code, prepare, run_tags, write_files
 from harness.search.ledger import Ledger
+from harness.train.version import code_digest
 from tests.conftest import Tiny
 
 

@@ -7,7 +7,7 @@ import selectors
 import subprocess
 import sys
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from harness.errors import ConfigError
 from harness.execute.task import Key, Outcome, key_of
 from harness.execute.worker import CANCELLED
 from harness.train.foldrun import FoldJob, FoldResult
+from harness.train.snapshot import Position, newest_position
 
 GRACE = 20.0  # s; a worker that does not end by itself is killed
+MOST_PARTS = 4  # that a batch is computed in before a fold run fails for want of memory
+LIVES = 3  # worker processes that a fold run may lose without a step forward
 
 
 @dataclass
@@ -31,36 +34,45 @@ class _Worker:
 
 
 class Local:
-    """Long-lived worker processes, started as jobs come; an import of torch costs seconds."""
+    """Long-lived worker processes, started as jobs come; an import of torch costs seconds.
+
+    What a worker was doing when it was killed or stopped, another goes on with from the last step saved.
+    """
 
     def __init__(self, workers: int, *, threads: int, log: Path) -> None:
         self.capacity = workers
         self._threads, self._log = threads, log
         self._waiting: deque[FoldJob] = deque()
         self._workers: list[_Worker] = []
+        self._losses: dict[Key, tuple[Position, int]] = {}  # of workers, and where the fold run stood then
+        self._ended: list[Outcome] = []  # not told yet
         self._selector = selectors.DefaultSelector()
 
     def submit(self, job: FoldJob) -> None:
         _cancel_file(job).unlink(missing_ok=True)
+        self._losses.pop(key_of(job), None)
         self._waiting.append(job)
         self._hand_out()
 
     def wait_any(self, timeout: float) -> list[Outcome]:
-        outcomes = []
-        for key, _ in self._selector.select(timeout):
+        outcomes, self._ended = self._ended, []
+        for key, _ in self._selector.select(0.0 if outcomes else timeout):
             worker: _Worker = key.data
             outcomes += self._read(worker)
         self._hand_out()
         return outcomes
 
     def cancel(self, key: Key) -> None:
-        for job in [*self._waiting, *(w.job for w in self._workers if w.job)]:
+        for job in [job for job in self._waiting if key_of(job) == key]:
+            self._waiting.remove(job)
+            self._ended.append(_cancelled(job))
+        for job in [worker.job for worker in self._workers if worker.job]:
             if key_of(job) == key:
                 _cancel_file(job).parent.mkdir(parents=True, exist_ok=True)
                 _cancel_file(job).touch()
 
     def close(self) -> None:
-        """End the workers; a fold run that is not committed is lost."""
+        """End the workers; a fold run that is not committed may be gone on with from what it saved."""
         for worker in self._workers:
             _hang_up(worker)
         for worker in self._workers:
@@ -123,19 +135,41 @@ class Local:
             return self._lost(worker)
         *lines, worker.buffer = (worker.buffer + text).split("\n")
         outcomes = [_outcome(json.loads(line)) for line in lines]
-        if outcomes and worker.job:
-            _cancel_file(worker.job).unlink(missing_ok=True)
-            worker.job = None
+        if not outcomes or worker.job is None:
+            return outcomes
+        if outcomes[-1].status == "interrupted" and not _cancel_file(worker.job).exists():
+            return []  # it was told to stop, and ends now
+        if outcomes[-1].out_of_memory and worker.job.parts < MOST_PARTS:
+            return self._in_more_parts(worker)
+        _cancel_file(worker.job).unlink(missing_ok=True)
+        worker.job = None
         return outcomes
 
+    def _in_more_parts(self, worker: _Worker) -> list[Outcome]:
+        """Let a fresh process go on with batches of half the size, two of them a step."""
+        assert worker.job
+        self._waiting.appendleft(replace(worker.job, parts=2 * worker.job.parts))
+        self._forget(worker)  # with the memory that it holds
+        return []
+
     def _lost(self, worker: _Worker) -> list[Outcome]:
-        """A worker died: its fold run failed, and another worker takes its place with the next job."""
+        """A worker died: another one takes its place, and its fold run."""
         code = self._forget(worker)
-        if worker.job is None:
+        return self._again(worker.job, code) if worker.job else []
+
+    def _again(self, job: FoldJob, code: int) -> list[Outcome]:
+        """Let another worker go on with a fold run, unless that was cancelled, or never comes a step further."""
+        key, here = key_of(job), newest_position(job.saved)
+        if _cancel_file(job).exists():
+            _cancel_file(job).unlink()
+            return [_cancelled(job)]
+        before, losses = self._losses.get(key, (here, 0))
+        self._losses[key] = here, losses + 1 if here == before else 1
+        if self._losses[key][1] < LIVES:
+            self._waiting.appendleft(job)
             return []
-        _cancel_file(worker.job).unlink(missing_ok=True)
-        reason = f"fold {worker.job.fold}: its process ended with {code}; see {self._log}"
-        return [Outcome(key_of(worker.job), "failed", reason=reason)]
+        reason = f"fold {job.fold}: its process ended with {code}, {LIVES} times at the same place; see {self._log}"
+        return [Outcome(key, "failed", reason=reason)]
 
     def _forget(self, worker: _Worker) -> int:
         """Take leave of a dead worker; return its exit code."""
@@ -173,6 +207,10 @@ def _hang_up(worker: _Worker) -> None:
     assert worker.process.stdin
     with contextlib.suppress(BrokenPipeError):
         worker.process.stdin.close()
+
+
+def _cancelled(job: FoldJob) -> Outcome:
+    return Outcome(key_of(job), "interrupted", reason=f"fold {job.fold}: cancelled")
 
 
 def _cancel_file(job: FoldJob) -> Path:

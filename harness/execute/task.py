@@ -20,7 +20,8 @@ Status = Literal["committed", "collapsed", "failed", "leak", "interrupted"]
 class Outcome:
     """How a fold run ended; `result` is there when it was committed, `reason` when not.
 
-    `unusable`: files are wrong, so the next fold run would fail too; the search must end.
+    `unusable`: files are wrong, so the next fold run would fail too; the search must end. `out_of_memory`: in a
+    fresh process, with its batches in more parts, the fold run may succeed.
     """
 
     key: Key
@@ -28,6 +29,7 @@ class Outcome:
     result: FoldResult | None = None
     reason: str = ""
     unusable: bool = False
+    out_of_memory: bool = False
 
 
 class Executor(Protocol):
@@ -69,10 +71,17 @@ def carry_out(job: FoldJob, should_stop: Callable[[], bool]) -> Outcome:
         return Outcome(key, "failed", reason=str(error))
     except Exception as error:  # a bug, or no memory: it must not take the other folds with it
         traceback.print_exception(error, file=sys.stderr)
+        if should_stop():  # loader processes got the signal too
+            return Outcome(key, "interrupted", reason=f"fold {job.fold}: stopped")
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = (str(error).splitlines() or [""])[0]
         reason = f"fold {job.fold}: {type(error).__name__}: {message} ({where.filename}:{where.lineno})"
-        return Outcome(key, "failed", reason=reason)
+        return Outcome(key, "failed", reason=reason, out_of_memory=_is_out_of_memory(error))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    on_cpu = "DefaultCPUAllocator" in str(error)  # a plain RuntimeError
+    return on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def use_threads(threads: int) -> None:

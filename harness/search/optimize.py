@@ -10,7 +10,7 @@ from harness.errors import DataError, Interrupted, LeakageError, TrainingError
 from harness.execute.task import Executor, Key, Outcome
 from harness.search.slots import Slot, Slots
 from harness.search.trial import Recorder, State, TrialPlan, TrialResult
-from harness.train.foldrun import FoldJob, FoldResult
+from harness.train.foldrun import FoldJob, FoldResult, forget
 from harness.train.outbox import OutboxReader
 
 POLL = 0.5  # s between looks at outboxes and at the wish to stop
@@ -111,6 +111,8 @@ class Search:
         for outcome in outcomes:
             del self._outboxes[outcome.key]
             self.recorder.close_fold(outcome)
+            if (trial := outcome.key[0]) in self.results:
+                self._forget(self.results[trial].plan)
 
     def _cancel(self, trial: int, above: int = -1) -> None:
         for key in self._outboxes:
@@ -146,8 +148,15 @@ class Search:
         self.recorder.close_trial(result)
         self.slots.tell(running.slot, result)
         self.results[plan.number] = result
+        self._forget(plan)
         if state == "failed":
             self._refuse_failing_study(plan.number)
+
+    def _forget(self, plan: TrialPlan) -> None:
+        """Remove what the unfinished folds of a finished trial would go on from: they never will."""
+        for fold in range(self.folds):
+            if (plan.number, fold) not in self._outboxes:
+                forget(self.make_job(plan, fold))
 
     def _refuse_failing_study(self, number: int) -> None:
         """Raise TrainingError if the failed trial `number` stands in a row of failed ones, by number."""

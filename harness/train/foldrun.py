@@ -1,8 +1,10 @@
-"""Carry out one fold run in its own folder: train, tell the outbox, commit. A committed one is returned as it is."""
+"""Carry out one fold run in its folder: train, tell the outbox, save, commit. A committed one is returned as it is."""
 
 import contextlib
+import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -15,7 +17,7 @@ import torch
 from harness.config import Study
 from harness.data.cache import open_cache
 from harness.data.split import read_split
-from harness.errors import DataError
+from harness.errors import DataError, Interrupted, LeakageError, TrainingError
 from harness.train.checkpoint import (
     WEIGHTS,
     commit,
@@ -25,11 +27,18 @@ from harness.train.checkpoint import (
     verify,
     write_synced,
 )
-from harness.train.fold import Epoch, FoldData, FoldTraining, check_indices, out_of_fold, prepare, train_fold
+from harness.train.fold import train_fold
 from harness.train.outbox import Outbox
+from harness.train.resume import capture, restore
+from harness.train.snapshot import Snapshots
+from harness.train.start import FoldData, FoldTraining, prepare
+from harness.train.validation import check_indices, out_of_fold
+from harness.train.version import code_digest
 
 RESULT = "result.json"
 OUT_OF_FOLD = "out_of_fold.parquet"
+
+ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class FoldJob:
     cache: str
     folder: str  # the committed result
     repeat: int = 0
+    parts: int = 1  # that a batch is computed in: 2 or more where memory ran out with fewer
 
     @property
     def final(self) -> Path:
@@ -51,8 +61,13 @@ class FoldJob:
 
     @property
     def working(self) -> Path:
-        """Where the run writes until it is committed."""
+        """Where an attempt writes until it is committed."""
         return Path(f"{self.folder}.working")
+
+    @property
+    def saved(self) -> Path:
+        """Where the next attempt finds what to go on from, until the run is committed."""
+        return Path(f"{self.folder}.saved")
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,8 @@ class FoldResult:
     indices_sha256: str  # of the positions that the loaders used
     loss_weights: dict[str, float]  # after balancing
     folder: str
+    skipped_steps: int = 0  # whose loss or gradient was not a number
+    parts: int = 1  # that batches were computed in, at most; 1 unless memory ran out
 
     @property
     def out_of_fold(self) -> pd.DataFrame:
@@ -86,31 +103,70 @@ def fold_folder(work: Path, trial: int, fold: int) -> Path:
     return work / str(trial) / str(fold)
 
 
-def run_fold(job: FoldJob, should_stop: Callable[[], bool] = lambda: False) -> FoldResult:
+def run_fold(job: FoldJob, should_stop: ShouldStop = lambda: False) -> FoldResult:
     """Return the result of a fold run, training it unless it is committed already, and whole.
 
-    Raises Collapsed, NotFinite, LeakageError, DataError, Interrupted; nothing is committed then.
+    Goes on from the last step that an earlier attempt saved. Raises Collapsed, NotFinite, LeakageError, DataError,
+    Interrupted (the step is saved); nothing is committed then.
     """
     if is_committed(job.final):
         with contextlib.suppress(DataError):
-            return committed_result(job.final)
+            result = committed_result(job.final)
+            forget(job)  # left there if it was killed right after the commit
+            return result
     shutil.rmtree(job.final, ignore_errors=True)  # damaged since it was committed
+    training, snapshots = _prepared(job)
     working = fresh_folder(job.working)
-    training = prepare(
-        Study.model_validate(job.study),
-        FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache))),
-        job.fold,
-        repeat=job.repeat,
-        device=pick_device(),
-    )
-    outbox, epochs = Outbox(working), []
+    outbox = Outbox(working, [epoch.as_dict() for epoch in training.history])
+    try:
+        _train(training, outbox, snapshots, should_stop)
+        _write_results(training, working, should_stop)
+    except Interrupted:
+        snapshots.save(capture(training))
+        raise
+    except (TrainingError, LeakageError):  # would end so again
+        snapshots.remove()
+        raise
+    commit(working, job.final)
+    snapshots.remove()
+    return committed_result(job.final)
+
+
+def forget(job: FoldJob) -> None:
+    """Remove what a fold run would go on from."""
+    shutil.rmtree(job.saved, ignore_errors=True)
+
+
+def _prepared(job: FoldJob) -> tuple[FoldTraining, Snapshots]:
+    """Return the training where the last attempt left it, and the snapshots it goes on with."""
+    study = Study.model_validate(job.study)
+    data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
+    training = prepare(study, data, job.fold, repeat=job.repeat, device=pick_device())
+    training.parts = job.parts
+    owner = _owner(job, study, training)
+    snapshots = Snapshots(job.saved, owner, lambda line: print(line, file=sys.stderr, flush=True))
+    if found := snapshots.latest():
+        restore(training, found)
+    return training, snapshots
+
+
+def _owner(job: FoldJob, study: Study, training: FoldTraining) -> str:
+    """Return the digest of all that decides a training's numbers: settings, data, fold, kind of device, code."""
+    settings = study.decisive()
+    for name in ("search", "folds", "profile"):  # the folds are in the split
+        settings.pop(name)
+    rows = hashlib.sha256(Path(job.samples).read_bytes()).hexdigest()
+    data = (rows, Path(job.cache).name, training.data.split.id, job.repeat, job.fold)
+    code = (code_digest(), torch.__version__, training.device.type)
+    return hashlib.sha256(json.dumps([settings, data, code], sort_keys=True).encode()).hexdigest()
+
+
+def _train(training: FoldTraining, outbox: Outbox, snapshots: Snapshots, should_stop: ShouldStop) -> None:
     with closing(train_fold(training, should_stop)) as running:
         for epoch in running:
             outbox.append(epoch.as_dict())
-            epochs.append(epoch)
-    _write_results(training, epochs, working)
-    commit(working, job.final)
-    return committed_result(job.final)
+            if epoch.number % training.settings.checkpoint_every == 0:
+                snapshots.save(capture(training))
 
 
 def committed_result(folder: Path) -> FoldResult:
@@ -127,8 +183,8 @@ def pick_device() -> torch.device:
     return torch.device("cpu")
 
 
-def _write_results(training: FoldTraining, epochs: list[Epoch], working: Path) -> None:
-    rows = out_of_fold(training)
+def _write_results(training: FoldTraining, working: Path, should_stop: ShouldStop) -> None:
+    rows, epochs = out_of_fold(training, should_stop), training.history
     validated = [e for e in epochs if e.iou is not None]
     best = max(validated, key=lambda e: (e.iou or 0.0, -e.number))
     result = FoldResult(
@@ -143,6 +199,8 @@ def _write_results(training: FoldTraining, epochs: list[Epoch], working: Path) -
         indices_sha256=check_indices(training),
         loss_weights={term.name: term.weight for term in training.loss.terms},
         folder=str(working),
+        skipped_steps=sum(e.skipped for e in epochs),
+        parts=max(e.parts for e in epochs),
     )
     write_synced(working / OUT_OF_FOLD, rows.to_parquet())
     save_weights(training.kept(), working / WEIGHTS)

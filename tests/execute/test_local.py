@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,16 +12,18 @@ from pathlib import Path
 import pytest
 
 from harness.execute.inline import Inline
-from harness.execute.local import Local, local
+from harness.execute.local import LIVES, Local, local
 from harness.execute.task import Executor, Key, Outcome
-from harness.execute.worker import CANCELLED
+from harness.execute.worker import CANCELLED, STOPPED
 from harness.train.foldrun import FoldJob
 from harness.train.outbox import OutboxReader
+from harness.train.snapshot import newest_position
 from tests.conftest import SHORT, Tiny
 from tests.train.test_foldrun import assert_same_work
 
 PATIENCE = 240.0  # s; a worker imports torch first, on a machine that may be busy
 LONG = {"train__epochs": 2000, "train__collapse_after": 1.0}
+MIDDLE = {"train__lr": 1e-2, "train__epochs": 25}  # long enough to be stopped on the way
 
 
 NOISE = """
@@ -132,7 +135,7 @@ def test_cancelling_stops_at_the_next_step_and_the_job_may_come_again(
         outcome = outcomes_of(workers, 1)[0, 0]
         assert outcome.status == "interrupted"
         assert not job.final.exists()
-        assert [p.name for p in job.final.parent.iterdir()] == ["0.working"]
+        assert {p.name for p in job.final.parent.iterdir()} == {"0.saved", "0.working"}
 
 
 def test_a_cancellation_that_an_earlier_driver_left_behind_does_not_stop_the_job(
@@ -153,25 +156,110 @@ def test_what_libraries_print_goes_to_the_log(workers: Local, log: Path) -> None
     assert "noise without end of line" in text
 
 
-def test_a_killed_worker_fails_its_job_and_another_takes_the_next(
+def busy_with(workers: Local, job: FoldJob) -> "subprocess.Popen[str]":
+    return next(worker.process for worker in workers._workers if worker.job == job)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    inline = Inline()
+    inline.submit(tiny.job(tmp_path_factory.mktemp("undisturbed"), **MIDDLE))
+    return outcomes_of(inline, 1)[0, 0]
+
+
+def test_another_worker_goes_on_with_what_a_killed_one_was_doing(
+    workers: Local, tiny: Tiny, tmp_path: Path, undisturbed: Outcome
+) -> None:
+    job = tiny.job(tmp_path, **MIDDLE)
+    workers.submit(job)
+    reader, epochs = OutboxReader(job.working, job.final), []
+    for _ in range(LIVES):  # each a step further than the one before, so that their number does not matter
+        until(lambda: epochs.extend(new := reader.new()) or new)
+        busy_with(workers, job).kill()
+        assert workers.wait_any(PATIENCE) == []
+    assert_same_results(outcomes_of(workers, 1), {(0, 0): undisturbed})
+    epochs += reader.new()
+    assert [e["number"] for e in epochs] == list(range(1, MIDDLE["train__epochs"] + 1))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_told_to_stop_saves_its_step_and_another_goes_on(
+    workers: Local, tiny: Tiny, tmp_path: Path, undisturbed: Outcome, number: int
+) -> None:
+    job = tiny.job(tmp_path, **MIDDLE)
+    workers.submit(job)
+    wait_for_epoch(job)
+    process = busy_with(workers, job)
+    started = time.monotonic()
+    process.send_signal(number)
+    assert workers.wait_any(PATIENCE) == []
+    assert process.wait(PATIENCE) == STOPPED
+    assert time.monotonic() - started < 15
+    assert newest_position(job.saved) >= (1, 0)
+    assert_same_results(outcomes_of(workers, 1), {(0, 0): undisturbed})
+
+
+def test_a_fold_run_whose_workers_die_at_one_place_fails_and_others_take_the_next(
     workers: Local, log: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
     job = tiny.job(tmp_path, **LONG)
     workers.submit(job)
-    workers.submit(tiny.job(tmp_path, trial=1, train__lr=1e30))
-    assert outcomes_of(workers, 1)[1, 0].status == "failed"
-    wait_for_epoch(job)
-    busy = next(worker for worker in workers._workers if worker.job)
-    os.kill(busy.process.pid, signal.SIGKILL)
-    outcome = outcomes_of(workers, 1)[0, 0]
-    assert outcome.status == "failed"
-    assert outcome.reason == f"fold 0: its process ended with -9; see {log}"
-    (idle,) = workers._workers  # a worker may be killed while it has nothing to do, too
-    idle.process.kill()
-    idle.process.wait()
+    for life in range(1, LIVES + 1):
+        busy_with(workers, job).kill()
+        outcomes = workers.wait_any(PATIENCE)
+        assert len(outcomes) == (life == LIVES)
+    assert outcomes[0].status == "failed"
+    assert (
+        outcomes[0].reason == f"fold 0: its process ended with -9, {LIVES} times at the same place; see {log}"
+    )
+    for idle in list(workers._workers):  # a worker may be killed while it has nothing to do, too
+        idle.process.send_signal(signal.SIGTERM)
+        idle.process.wait()
     workers.submit(tiny.job(tmp_path, fold=1, **SHORT))
     assert outcomes_of(workers, 1)[0, 1].status == "committed"
     assert len({worker.number for worker in workers._workers}) == len(workers._workers)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux limits another process's memory")
+def test_a_fold_run_without_memory_goes_on_in_a_fresh_process_with_batches_in_parts(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    executor = local(tmp_path / "log", workers=1)
+    executor.submit(tiny.job(tmp_path, **SHORT))
+    assert outcomes_of(executor, 1)[0, 0].status == "committed"
+    (worker,) = executor._workers
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    room = int(next(line for line in status.splitlines() if line.startswith("VmSize")).split()[1]) * 1024
+    resource.prlimit(worker.process.pid, resource.RLIMIT_AS, (room + 20_000_000, room + 20_000_000))
+    executor.submit(tiny.job(tmp_path, fold=1, **SHORT, train__crop=256))
+    outcome = outcomes_of(executor, 1)[0, 1]
+    assert outcome.status == "committed", outcome.reason
+    assert outcome.result is not None
+    assert outcome.result.parts == 2
+    assert executor._workers[0].process.pid != worker.process.pid
+    assert "DefaultCPUAllocator" in (tmp_path / "log").read_text()
+    executor.close()
+
+
+def test_what_waits_is_cancelled_at_once(tiny: Tiny, tmp_path: Path) -> None:
+    executor = Local(0, threads=1, log=tmp_path / "log")  # without workers everything waits
+    job = tiny.job(tmp_path)
+    executor.submit(job)
+    executor.cancel((0, 0))
+    assert [(o.key, o.status) for o in executor.wait_any(PATIENCE)] == [((0, 0), "interrupted")]
+    assert not Path(f"{job.folder}{CANCELLED}").exists()
+    executor.close()
+
+
+def test_a_cancelled_fold_run_whose_worker_dies_is_not_begun_again(
+    workers: Local, tiny: Tiny, tmp_path: Path
+) -> None:
+    job = tiny.job(tmp_path, **LONG)
+    workers.submit(job)
+    workers.cancel((0, 0))
+    busy_with(workers, job).kill()
+    assert [o.status for o in outcomes_of(workers, 1).values()] == ["interrupted"]
+    assert not Path(f"{job.folder}{CANCELLED}").exists()
 
 
 DRIVER = """

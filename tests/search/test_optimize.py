@@ -259,6 +259,21 @@ def test_the_epochs_of_a_stopped_attempt_are_not_told_for_the_next(tmp_path: Pat
     assert told == [1, 2]
 
 
+def test_what_folds_saved_stays_until_their_trial_is_judged(tmp_path: Path) -> None:
+    """Trial 1 collapses in fold 0 while fold 1 runs; fold 2 has something from an earlier start."""
+    home = Home(tmp_path, study(trials=2, baselines=()))
+    slots = home.slots()
+    jobs = [home.job(slots.ask(number).plan, fold) for number in range(2) for fold in range(3)]
+    slots.close()
+    for job in jobs:
+        job.saved.mkdir(parents=True)
+    with pytest.raises(Interrupted):
+        home.run(Formula(2), should_stop=lambda: True)
+    assert all(job.saved.exists() for job in jobs)
+    home.run(Formula(2, rule=lambda job: "collapsed" if (job.trial, job.fold) == (1, 0) else "committed"))
+    assert not any(job.saved.exists() for job in jobs)
+
+
 def failing(*numbers: int) -> Formula:
     return Formula(rule=lambda job: "failed" if job.trial in numbers else "committed")
 

@@ -18,20 +18,14 @@ from harness.data.loader import training_loader
 from harness.data.sampler import Batches, build_order
 from harness.data.split import new_split
 from harness.errors import Collapsed, Interrupted, LeakageError, NotFinite
+from harness.model.losses import Loss, Term
 from harness.model.metrics import count_pixels, iou
 from harness.model.networks import set_output_bias
 from harness.model.predict import normalize
-from harness.train.fold import (
-    Epoch,
-    FoldData,
-    FoldTraining,
-    check_indices,
-    coverage_of,
-    out_of_fold,
-    prepare,
-    train_fold,
-    validate,
-)
+from harness.train.fold import train_fold
+from harness.train.resume import capture
+from harness.train.start import Epoch, FoldData, FoldTraining, coverage_of, prepare
+from harness.train.validation import check_indices, out_of_fold, validate
 from tests.conftest import SIDE, Tiny
 
 CPU = torch.device("cpu")
@@ -161,15 +155,73 @@ def test_leaving_early_ends_the_training(tiny: Tiny) -> None:
 
 def test_a_wish_to_stop_is_met_at_the_next_step(tiny: Tiny) -> None:
     training = ready(tiny, train__epochs=5)
-    wishes = iter([False, False, False, True])
     with pytest.raises(Interrupted, match="fold 0: stopped in epoch 2"):
-        list(train_fold(training, lambda: next(wishes)))
+        list(train_fold(training, lambda: training.step == 3))
     assert training.step == 3
 
 
 def test_a_huge_learning_rate_is_not_finite_and_says_where(tiny: Tiny) -> None:
-    training = ready(tiny, fold=1, train__epochs=3, train__lr=1e30)
-    with pytest.raises(NotFinite, match=r"fold 1: .* at step [2-4] of 6; lower train.lr \(now 1e\+30\)"):
+    training = ready(tiny, fold=1, train__epochs=3, train__lr=1e30, train__skip_steps=0)
+    with pytest.raises(NotFinite, match=r"fold 1: .* at step [2-4] of 6, .*; lower train.lr \(now 1e\+30\)"):
+        list(train_fold(training))
+
+
+def with_bad_steps(training: FoldTraining, *bad: int) -> FoldTraining:
+    """Return the fold run with a loss that is not a number in these steps, counted from 1."""
+    dice, steps = training.loss.terms[0].function, iter(range(1, 1000))
+
+    def sometimes(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return dice(logits, target) * (float("nan") if next(steps) in bad else 1.0)
+
+    return replace(
+        training, loss=Loss((Term("sometimes", 1.0, sometimes),), balanced=False, output_bias=None)
+    )
+
+
+def copied(training: FoldTraining) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in capture(training).tensors.items() if "random" not in name}
+
+
+def test_a_step_that_is_not_finite_leaves_no_trace_but_its_count(tiny: Tiny) -> None:
+    training = with_bad_steps(ready(tiny, train__epochs=2, train__batch_size=3, train__average=0.5), 2)
+    states: list[dict[str, torch.Tensor]] = []
+    with closing(train_fold(training, lambda: bool(states.append(copied(training))))) as running:
+        epochs = [next(running)]
+        steps = len(training.batches)
+        assert training.step == steps > 2
+        before, after, later = states[1:4]
+        changed = {name for name in before if name != "seen" and not torch.equal(before[name], after[name])}
+        assert changed == set()
+        assert any(not torch.equal(after[name], later[name]) for name in after if "running_mean" in name)
+        epochs.append(next(running))
+    assert [e.skipped for e in epochs] == [1, 0]
+    assert np.isfinite(epochs[0].loss)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_bounded_number_of_steps_an_epoch_is_left_out_and_then_it_fails(tiny: Tiny, allowed: int) -> None:
+    settings = {"train__epochs": 2, "train__batch_size": 3, "train__skip_steps": allowed}
+    count = len(ready(tiny, **settings).batches)
+    bad = [*range(1, allowed + 1), *range(count + 1, count + allowed + 1)]  # in each of two epochs
+    with closing(train_fold(with_bad_steps(ready(tiny, **settings), *bad))) as running:
+        assert [epoch.skipped for epoch in islice(running, 2)] == [allowed] * 2
+    one_more = with_bad_steps(ready(tiny, **settings), *bad, count + allowed + 1)
+    wanted = f"at step {count + allowed + 1} of {2 * count}, {allowed} steps of this epoch left out before"
+    with pytest.raises(NotFinite, match=wanted):
+        list(train_fold(one_more))
+
+
+def test_an_epoch_without_a_single_step_has_no_loss_and_fails(tiny: Tiny) -> None:
+    training = with_bad_steps(ready(tiny, train__batch_size=ONE_STEP), 1)
+    with pytest.raises(NotFinite, match="not a number in all 1 steps of an epoch"):
+        list(train_fold(training))
+
+
+def test_weights_that_are_no_numbers_are_not_gone_on_with(tiny: Tiny) -> None:
+    training = ready(tiny)
+    with torch.no_grad():
+        next(training.network.parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(NotFinite, match="at step 1 of 2, 0 steps of this epoch left out before"):
         list(train_fold(training))
 
 
@@ -350,3 +402,34 @@ def test_the_output_starts_at_the_coverage_of_the_training_folds(tiny: Tiny) -> 
     told = fitted_on_training_rows(data.samples, data.split).items[0]["coverage"]
     assert told == pytest.approx(training.coverage, abs=1e-6)
     assert training.loss.output_bias == pytest.approx(np.log(training.coverage / (1 - training.coverage)))
+
+
+def test_batches_computed_in_parts_are_the_same_batches_and_nearly_the_same_steps(tiny: Tiny) -> None:
+    epochs, gradients = [], []
+    for parts in (1, 2):
+        training = ready(tiny, train__epochs=3, train__batch_size=ONE_STEP, augment__strength=0.0)
+        training.parts = parts
+        for module in training.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+                module.train = lambda mode=True, module=module: module  # type: ignore[method-assign, misc]
+        # only what is a mean over pixels is the same in parts; Dice is not
+        training.loss = replace(training.loss, terms=(training.loss.terms[1],), balanced=False)
+        with closing(train_fold(training)) as running:
+            epochs.append(next(running))
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in training.network.parameters() if p.grad is not None])
+        )
+    assert [e.parts for e in epochs] == [1, 2]
+    assert epochs[1].loss == pytest.approx(epochs[0].loss, rel=0.02)
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_in_parts_it_learns_what_a_constant_cannot_too(tiny: Tiny) -> None:
+    settings = {"train__epochs": 24, "train__lr": 0.01, "train__validate_every": 24}
+    training = ready(tiny, **settings, train__batch_size=ONE_STEP, augment__strength=0.0)
+    training.parts = 2
+    epochs = list(train_fold(training))
+    assert epochs[-1].iou is not None
+    assert epochs[-1].iou > 5 * coverage_of(training.data.samples)
+    assert {e.parts for e in epochs} == {2}

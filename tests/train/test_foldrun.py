@@ -2,7 +2,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness.config import Study
-from harness.errors import Collapsed, DataError, Interrupted
+from harness.errors import Collapsed, DataError
 from harness.evaluate.scores import mean_iou
 from harness.model.metrics import NO_PIXELS, count_pixels, iou
 from harness.model.networks import build_network
@@ -57,7 +56,7 @@ def done(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[FoldJob,
 def test_a_fold_run_commits_its_weights_rows_epochs_and_result(done: tuple[FoldJob, FoldResult]) -> None:
     job, result = done
     assert {p.name for p in job.final.iterdir()} == {WEIGHTS, OUT_OF_FOLD, OUTBOX, RESULT, MANIFEST}
-    assert not job.working.exists()
+    assert [p.name for p in job.final.parent.iterdir()] == ["0"]
     assert committed_result(job.final) == result
     assert [e["number"] for e in epochs_of(job.final)] == [1, 2, 3, 4, 5]
     assert result.epochs == 5
@@ -124,21 +123,6 @@ def test_a_committed_fold_is_returned_and_never_trained_again(
     untrainable = replace(job, samples=str(tmp_path / "none"), cache=str(tmp_path / "none"), study={})
     assert run_fold(untrainable, lambda: True) == result
     assert {p: (p.stat().st_mtime_ns, sha256(p)) for p in job.final.iterdir()} == before
-
-
-def test_the_same_job_gives_the_same_bits_after_an_interruption(
-    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path
-) -> None:
-    job = tiny.job(tmp_path, **SETTINGS)
-    wishes: Iterator[bool] = iter([False] * 5 + [True])
-    with pytest.raises(Interrupted):
-        run_fold(job, lambda: next(wishes))
-    assert [e["number"] for e in epochs_of(job.working)] == [1, 2]
-    assert not job.final.exists()
-    torch.rand(7)  # what else the process draws does not matter
-    np.random.random(7)
-    again = run_fold(job)
-    assert_same_work(again, done[1])
 
 
 def test_another_repeat_is_other_work(done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path) -> None:
