@@ -18,7 +18,8 @@ from harness.data.audit.ceiling import label_agreement
 from harness.data.audit.copies import Searched, copy_checks
 from harness.data.audit.report import CHECKS, audit
 from harness.data.copies.align import Alignment
-from harness.data.copies.find import Calibration, Found, Pair
+from harness.data.copies.calibrate import Calibration
+from harness.data.copies.find import Found, Pair
 from harness.data.copies.search import Copies
 from harness.data.split import Split, new_split
 

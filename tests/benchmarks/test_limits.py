@@ -7,7 +7,8 @@ from benchmarks.limits import missed
 from benchmarks.planted import KINDS
 from benchmarks.recall import Cell, PlantedSet, count, run_planted, summed
 from harness.data.copies.align import Alignment
-from harness.data.copies.find import Calibration, Found, Pair
+from harness.data.copies.calibrate import Calibration
+from harness.data.copies.find import Found, Pair
 
 GOOD = [Cell("grain", "PNG", kind, 300, 300, 300, others_found=0, false_merges=0) for kind in KINDS]
 CLEAN = Clean("grain", "PNG", 500, 500, sure=0, suspects=0, threshold=7, hash_pairs=100_000)

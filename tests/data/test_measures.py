@@ -157,3 +157,8 @@ def test_objects_of_one_size_are_of_one_kind_and_no_object_is_no_error():
     assert count_sizes([np.array([5, 5]), np.array([5])]).to_numpy().tolist() == [[2, 0, 0], [1, 0, 0]]
     assert count_sizes([np.array([], dtype=int)]).to_numpy().tolist() == [[0, 0, 0]]
     assert len(count_sizes([])) == 0
+
+
+def test_stripes_of_one_px_have_no_focus_and_harm_nothing():
+    for image in (np.tile(np.array([0, 255], np.uint8), (96, 64)), np.array([[0, 255]], np.uint8)):
+        assert np.isfinite(measured(blank(image.shape), image=image).focus)

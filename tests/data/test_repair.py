@@ -4,7 +4,8 @@ import pandas as pd
 from harness.config import Folds
 from harness.data.audit.joins import Shown
 from harness.data.copies.align import Alignment
-from harness.data.copies.find import Calibration, Found, Pair
+from harness.data.copies.calibrate import Calibration
+from harness.data.copies.find import Found, Pair
 from harness.data.copies.search import Copies
 from harness.data.repair import declare, reapply, repair
 from harness.data.split import freeze, new_split, read_split, with_repairs

@@ -1,7 +1,4 @@
-"""Checks of the procedure: what is fitted on which rows, what happened before the split, and what cannot be known yet.
-
-What the data and the split cannot show is told as not run or unverifiable, never as passed.
-"""
+"""Checks of the procedure: what is fitted on which rows, what happened before the split, and looks at unseen data."""
 
 import hashlib
 import re
@@ -69,15 +66,6 @@ def copies_before_split(samples: pd.DataFrame, split: Assignment) -> Finding:
     return warned(head, samples, hit, text, {"group": "group"})
 
 
-def choices_on_folds(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """P3: how many configurations are compared on these folds is not known before the search."""
-    text = (
-        "How many trials are compared on these folds shows in the results: the best of several looks better than it "
-        "is. Epoch and threshold are never chosen on a fold: the last epoch counts, at a fixed threshold."
-    )
-    return told("P3", "Choices made on the scored folds", "not run", text)
-
-
 def looks_at_held_out(samples: pd.DataFrame, split: Assignment) -> Finding:
     """P4: no step of this version scores held-out groups, so there is no look to count; others cannot be seen."""
     rows = split.held_out(samples)
@@ -88,36 +76,6 @@ def looks_at_held_out(samples: pd.DataFrame, split: Assignment) -> Finding:
         else "No group is held out: there are no unseen data to confirm the best trial on."
     )
     return told("P4", "Looks at the held-out groups", "not run", text)
-
-
-def pretraining_overlap(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """P5: whether pretrained weights have seen these pictures cannot be told from them."""
-    text = "Whether pretrained weights have seen these pictures cannot be told from them; ask where they are from."
-    return told("P5", "Overlap with pretraining data", "unverifiable", text)
-
-
-def estimate_of_harm(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """E1: what a leak adds to the score takes training with and without it."""
-    text = "What a leak would add to the score takes training with it and without it, which an audit does not do."
-    return told("E1", "Estimate of the harm", "not run", text)
-
-
-def rows_of_loaders(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """G4: which rows the loaders read is known only while they are read."""
-    text = (
-        "Each fold run holds the rows that its loaders really delivered against this split and stops where they "
-        "differ; its MLflow run has their digest."
-    )
-    return told("G4", "Loaders read the rows of this split", "not run", text)
-
-
-def likeness_by_network(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """D8: other pictures of a similar thing share no pixel, so only a network that knows such things could tell."""
-    text = (
-        "Pictures that are merely similar (another photograph of one thing, no pixel shared) are told by a network "
-        "that was trained on such pictures, and none is used here; copies and overlaps are D3, D5 and D6."
-    )
-    return told("D8", "Validation is not merely similar to training", "not run", text)
 
 
 def _coverage(samples: pd.DataFrame) -> float:

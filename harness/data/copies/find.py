@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from harness.data.copies import featureless
-from harness.data.copies.align import SAME, Alignment, align, compare
+from harness.data.copies.align import SAME, Alignment, compare
+from harness.data.copies.calibrate import Calibration, aligned, calibrate, unrelated_pairs
 from harness.data.copies.canary import Planted
 from harness.data.copies.candidates import propose
 from harness.data.copies.fingerprint import Fingerprint, Floats
@@ -20,14 +18,7 @@ from harness.data.copies.noise import noise_of
 from harness.data.copies.recognize import is_verifiable
 
 COPIES_VERSION = 3  # part of what is kept on disk; raise it when another pair would be found
-FEWEST_INLIERS = 7  # key points that must agree on a movement, at least
-SMALL_SET = 150  # pictures, of which nearly all pairs are drawn
-LARGEST_FAMILY = 1 / 3  # of a small set, that may show one thing
-MARGIN = 2  # times what unrelated pairs of this set reach
 CROWD = 2000  # pictures among which planted copies are looked for
-UNRELATED = 3000  # pairs of pictures from different groups that are aligned for this
-FEWEST_UNRELATED = 200  # pairs; of fewer, copies under own ids would be the rule
-TAIL = 0.95  # share of them that must stay below half the threshold; the rest may be copies under own ids
 PLAIN_SAME = 0.9  # agreement from which textures without key points are one
 PLAIN_OVERLAP = 0.4  # share both must show for that
 PLAIN_TAIL = 0.5  # agreement that most unrelated textures must stay below, or none can be told apart
@@ -41,22 +32,6 @@ class Pair:
     second: int
     alignment: Alignment
     sure: bool
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What unrelated pairs of this very set reach, and the number of key points asked for because of it."""
-
-    threshold: int
-    unrelated: int
-    reached: int  # by the TAIL of the unrelated pairs
-    most: int  # by any; a copy under two group ids may be among them
-    above: int = 0  # pairs that reach the threshold
-
-    @property
-    def is_known(self) -> bool:
-        """Tell whether there were enough unrelated pairs."""
-        return self.unrelated >= 2 * FEWEST_UNRELATED
 
 
 @dataclass(frozen=True)
@@ -83,25 +58,24 @@ def find_pairs(
 
     The same fingerprints and groups give the same pairs. BLAS is held to one thread, as small products gain nothing.
     """
-    everyone, plain_overlaps = np.arange(len(marks)), False
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         verifiable = np.array([is_verifiable(mark) for mark in marks], bool)
         rows, plain = np.flatnonzero(verifiable), np.flatnonzero(~verifiable)
-        calibration = _calibrate(marks, (rows, everyone), groups, seed, pool)
+        calibration = calibrate(marks, (rows, np.arange(len(marks))), groups, seed, pool)
         noise = noise_of(marks, planted)
         proposed = propose(marks, noise, seed=seed, threads=threads)
         of_plain = ~verifiable[proposed[:, :2]].any(1)
         pairs = list(_by_key_points(marks, proposed[~of_plain], calibration.threshold, pool))
-        among_plain = _calibrate(marks, (plain, plain), groups, seed, pool)
+        among_plain = calibrate(marks, (plain, plain), groups, seed, pool)
         if among_plain.is_known:
             pairs += _by_key_points(marks, proposed[of_plain], among_plain.threshold, pool)
-        plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
-        if plain_run:
-            plain_overlaps = len(plain) <= featureless.MOST_OVERLAPS
-            pairs += _by_texture(marks, plain, overlaps=plain_overlaps)
         hits = _planted_found(marks, planted, noise, calibration.threshold, seed)
+        plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
+        overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
+        if plain_run:
+            pairs += _by_texture(marks, plain, overlaps=overlaps_run)
     best = tuple(sorted(_best_of_pair(pairs), key=lambda pair: (pair.first, pair.second)))
-    return Found(best, verifiable, calibration, hits, plain_run, plain_overlaps)
+    return Found(best, verifiable, calibration, hits, plain_run, overlaps_run)
 
 
 def _planted_found(
@@ -125,7 +99,7 @@ def _planted_found(
 def _by_key_points(
     marks: Sequence[Fingerprint], proposed: NDArray[np.intp], threshold: int, pool: ThreadPoolExecutor
 ) -> Iterator[Pair]:
-    for (a, b, _), found in zip(proposed.tolist(), _aligned(marks, proposed, pool), strict=True):
+    for (a, b, _), found in zip(proposed.tolist(), aligned(marks, proposed, pool), strict=True):
         if found is None:
             continue
         many, same = found.inliers >= threshold, found.agreement >= SAME
@@ -145,78 +119,9 @@ def _look_alike(
     marks: Sequence[Fingerprint], plain: NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> bool:
     """Tell whether unrelated pictures without key points agree as a rule, as those in one frame do."""
-    drawn = _unrelated(plain, plain, np.asarray(groups, object), np.random.default_rng(seed))
+    drawn = unrelated_pairs(plain, plain, np.asarray(groups, object), np.random.default_rng(seed))
     reached = [compare(marks[a], marks[b], np.eye(2, 3), mirrored=False)[0] for a, b in drawn]
     return bool(np.median(reached or [0.0]) > PLAIN_TAIL)
-
-
-def _calibrate(
-    marks: Sequence[Fingerprint],
-    between: tuple[NDArray[np.intp], NDArray[np.intp]],
-    groups: Sequence[str],
-    seed: int,
-    pool: ThreadPoolExecutor,
-) -> Calibration:
-    """Align unrelated pairs of these rows, as they are and mirrored; ask for MARGIN times what most stay below.
-
-    Where ids are wrong, some pairs are copies; they are seldom mirrored ones too, so the lower of both tails counts,
-    unless unrelated pictures look alike as a rule: then the higher.
-    """
-    drawn = _unrelated(*between, np.asarray(groups, object), np.random.default_rng(seed))
-    reached = np.zeros((2, len(drawn)), np.intp)
-    for mirrored in (0, 1):
-        found = _aligned(marks, np.column_stack([drawn, np.full(len(drawn), mirrored)]), pool)
-        reached[mirrored] = [a.inliers if a and a.agreement >= SAME else 0 for a in found]
-    reached = reached[:, ~_of_few(drawn, reached.max(0) >= FEWEST_INLIERS)]
-    count = reached.shape[1]
-    tails = (
-        [int(np.quantile(one, TAIL, method="higher")) for one in reached]
-        if count >= FEWEST_UNRELATED
-        else [0]
-    )
-    tail = max(tails) if count and np.median(reached[0]) > 0 else min(tails)
-    threshold = max(FEWEST_INLIERS, MARGIN * tail)
-    above = int((reached >= threshold).sum())
-    return Calibration(threshold, 2 * count, tail, int(reached.max(initial=0)), above)
-
-
-def _of_few(drawn: NDArray[np.intp], alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which alike pairs are copies by all appearance: in a small set, of pictures alike in small families.
-
-    Strangers that look alike do so across the whole set. In a large set copies of few are too rare to count.
-    """
-    pictures, ends = np.unique(drawn, return_inverse=True)
-    if len(pictures) > SMALL_SET:
-        return np.zeros(len(drawn), bool)
-    rows, columns = ends.reshape(drawn.shape)[alike].T
-    links = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(pictures),) * 2)
-    family = connected_components(links, directed=False)[1]
-    few = np.bincount(family)[family] <= LARGEST_FAMILY * len(pictures)
-    return np.asarray(alike & few[ends.reshape(drawn.shape)[:, 0]], bool)
-
-
-def _unrelated(
-    rows: NDArray[np.intp],
-    others: NDArray[np.intp],
-    groups: NDArray[np.object_],
-    rng: np.random.Generator,
-) -> NDArray[np.intp]:
-    """Return pairs (N, 2) of positions with different groups, the first of `rows`, drawn at random."""
-    if not len(rows):
-        return np.zeros((0, 2), np.intp)
-    drawn = np.column_stack([part[rng.integers(len(part), size=UNRELATED)] for part in (rows, others)])
-    apart = groups[drawn[:, 0]] != groups[drawn[:, 1]]
-    return np.unique(drawn[apart], axis=0)
-
-
-def _aligned(
-    marks: Sequence[Fingerprint], pairs: NDArray[np.intp], pool: ThreadPoolExecutor
-) -> list[Alignment | None]:
-    return list(pool.map(partial(_align_row, marks), pairs.tolist(), chunksize=64))
-
-
-def _align_row(marks: Sequence[Fingerprint], row: Sequence[int]) -> Alignment | None:
-    return align(marks[row[0]], marks[row[1]], mirrored=bool(row[2]))
 
 
 def _best_of_pair(pairs: Sequence[Pair]) -> Iterator[Pair]:

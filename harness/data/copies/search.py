@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.data.copies.align import Alignment
+from harness.data.copies.calibrate import Calibration
 from harness.data.copies.canary import CANARY_VERSION, OVERLAPS, is_jpeg, plant, recall
-from harness.data.copies.find import COPIES_VERSION, Calibration, Found, Pair, find_pairs
+from harness.data.copies.find import COPIES_VERSION, Found, Pair, find_pairs
 from harness.data.copies.fingerprint import FINGERPRINT_VERSION, Fingerprint
 from harness.data.copies.recognize import recognize
 from harness.data.kept import Kept

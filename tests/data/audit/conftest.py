@@ -13,7 +13,8 @@ from harness.data.audit.copies import Searched
 from harness.data.audit.joins import Joins, Shown
 from harness.data.audit.sides import HELD_OUT
 from harness.data.copies.align import Alignment
-from harness.data.copies.find import Calibration, Found, Pair
+from harness.data.copies.calibrate import Calibration
+from harness.data.copies.find import Found, Pair
 from harness.data.copies.search import Copies
 from harness.data.measures import count_sizes, measure, objects_of
 from harness.data.split import new_split
@@ -166,7 +167,7 @@ def chain_of(samples, rows, folds=()):
     return tuple(Shown(*names, fold) for names, fold in zip_longest(named, folds, fillvalue=""))
 
 
-def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 24), blank=()):
+def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 24), blank=(), above=0):
     """Return a search that found pairs (first, second, sure, movement), all as whole copies if no movement is given."""
     verifiable = np.ones(len(samples), bool)
     verifiable[list(blank)] = False
@@ -174,10 +175,12 @@ def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 2
         Pair(a, b, Alignment(np.array(movement), False, 60, 0.95, 1.0 if movement == STILL else 0.5), sure)
         for a, b, sure, movement in pairs
     ]
-    whole = Found(tuple(found), verifiable, Calibration(7, 100, 0, 0), (), True, False)
+    whole = Found(tuple(found), verifiable, Calibration(7, 1000, 0, 0, above), (), True, False)
     runaways = tuple(chain_of(samples, rows) for rows in runaways)
     torn = tuple(chain_of(samples, rows, folds) for rows, folds in torn)
-    return Searched(Copies(whole, {"mirrored": canary}), Joins(done, runaways, torn, parent=True))
+    return Searched(
+        Copies(whole, {"mirrored": canary} if canary else {}), Joins(done, runaways, torn, parent=True)
+    )
 
 
 STILL = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]

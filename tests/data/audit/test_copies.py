@@ -62,6 +62,27 @@ def test_pictures_that_cannot_be_verified_are_listed_and_never_green(samples, sp
     assert [item["image"] for item in findings["D9"].items] == ["g01/1.png", "g01/2.png"]
 
 
+def test_with_pictures_without_key_points_no_kind_of_copy_is_called_absent(samples, split, searched):
+    findings = by_id(samples, split, searched(samples, blank=(4,)))
+    assert {findings[id].status for id in ("D3", "D5", "D6", "D9")} == {"unverifiable"}
+
+
+def test_where_nothing_could_be_planted_nothing_is_green(samples, split, searched):
+    findings = by_id(samples, split, searched(samples, canary=None))
+    assert {findings[id].status for id in ("D3", "D5", "D6", "D9", "C1")} == {"unverifiable"}
+
+
+def test_pictures_are_not_called_recognizable_where_planted_copies_are_missed(samples, split, searched):
+    assert by_id(samples, split, searched(samples, canary=(24, 12)))["D9"].status == "unverifiable"
+
+
+def test_many_strangers_that_look_alike_are_a_warning(samples, split, searched):
+    for above, status in ((5, "pass"), (6, "warn")):
+        found = by_id(samples, split, searched(samples, above=above))["C1"]
+        assert found.status == status
+        assert ("6 of them the threshold" in found.summary) == (status == "warn")
+
+
 def test_a_search_that_misses_its_planted_copies_is_never_green(samples, split, searched):
     findings = by_id(samples, split, searched(samples, (0, 6, True, STILL), canary=(24, 22)))
     assert findings["C1"].status == "unverifiable"

@@ -7,7 +7,8 @@ import pandas as pd
 from harness.data.audit.figures import pair_figures
 from harness.data.audit.report import audit
 from harness.data.copies.align import align
-from harness.data.copies.find import Calibration, Found, Pair
+from harness.data.copies.calibrate import Calibration
+from harness.data.copies.find import Found, Pair
 from harness.data.copies.recognize import recognize
 from harness.data.copies.search import Copies
 
@@ -77,3 +78,18 @@ def test_equal_pictures_and_textures_without_key_points_are_said_to_be_so(tmp_pa
         (figure,) = pair_figures(table, tmp_path, known)
         assert words in figure.caption
         assert "0 key points" not in figure.caption
+
+
+def test_what_is_not_joined_is_shown_before_what_is(tmp_path):
+    """Four joined pairs of the same two pictures come first in the table; three of a kind are shown."""
+    table, copies = two_pictures(tmp_path, turn=0)
+    (pair,) = copies.found.pairs
+    rows = pd.concat([table] * 5, ignore_index=True)
+    rows["group"] = ["joined"] * 8 + ["one", "two"]
+    pairs = tuple(replace(pair, first=2 * n, second=2 * n + 1) for n in range(5))
+    found = replace(copies.found, pairs=pairs, verifiable=np.ones(10, bool))
+    rows.loc[8, "sample"] = "c.png"
+    cv2.imwrite(str(tmp_path / "c.png"), cv2.imread(str(tmp_path / "a.png"), 0))
+    figures = list(pair_figures(rows, tmp_path, replace(copies, found=found)))
+    assert len(figures) == 3
+    assert figures[0].caption.startswith("c.png and b.png")

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from harness.data.copies.align import SAME, align, compare
-from harness.data.copies.find import FEWEST_INLIERS
+from harness.data.copies.calibrate import FEWEST_INLIERS
 from harness.data.copies.fingerprint import SIDE
 from harness.data.copies.recognize import recognize
 from tests.data.copies.conftest import PERIOD, PICTURE, mark, picture

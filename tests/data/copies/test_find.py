@@ -2,10 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from harness.data.copies import find
+from harness.data.copies import calibrate
 from harness.data.copies.align import SAME
+from harness.data.copies.calibrate import FEWEST_INLIERS
 from harness.data.copies.canary import Planted, plant
-from harness.data.copies.find import FEWEST_INLIERS, find_pairs
+from harness.data.copies.find import find_pairs
 from harness.data.copies.join import join_groups
 from harness.data.copies.plants import PLANTS, as_jpeg
 from harness.data.copies.recognize import is_verifiable, recognize
@@ -17,7 +18,7 @@ ORIGINS = (3, 11, 30)
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch):
-    monkeypatch.setattr(find, "UNRELATED", 500)
+    monkeypatch.setattr(calibrate, "UNRELATED", 500)
 
 
 def sure(found):
