@@ -43,7 +43,7 @@ bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit
 bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 images
 	$(BIN)/python -m benchmarks.report_size
 
-bench-scale: $(READY) ## seconds and memory of an audit of 10,000 and 50,000 pictures (half an hour)
+bench-scale: $(READY) ## seconds and memory of an audit of 10,000 and 50,000 pictures (long)
 	$(BIN)/python -m benchmarks.scale
 
 soak: $(READY) ## kill -9 in the middle of saving a checkpoint, again and again (minutes)

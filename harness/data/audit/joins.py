@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.data.audit.finding import Finding, Status, more, passed
+from harness.data.audit.finding import Finding, Status, more, passed, told
 
 Done = Literal["tried", "frozen", "trusted", "given"]  # what was done about groups that show one thing
 
@@ -64,10 +64,8 @@ def frozen_folds(joins: Joins | None) -> Finding:
     """G6: no pictures show the same as groups that a frozen split has in different folds."""
     if joins is None or joins.done in NOT_JOINED:
         return _not_tried(FROZEN, joins)
-    if not joins.parent:
-        return Finding(
-            *FROZEN, "fail", "not run", 0, 0.0, "No split was frozen before, whose folds could be joined."
-        )
+    if not joins.parent:  # which decides nothing: a first split is none the worse for it
+        return told(*FROZEN, "not run", "No split was frozen before, whose folds could be joined.")
     if not joins.torn:
         return passed(*FROZEN, "fail", "No picture shows the same as frozen groups of two folds.")
     chain = " - ".join(f"{one.sample!r} ({one.fold or 'new'})" for one in joins.torn[0])

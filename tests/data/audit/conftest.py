@@ -167,7 +167,9 @@ def chain_of(samples, rows, folds=()):
     return tuple(Shown(*names, fold) for names, fold in zip_longest(named, folds, fillvalue=""))
 
 
-def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 24), blank=(), above=0):
+def search_of(
+    samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 24), blank=(), above=0, parent=True
+):
     """Return a search that found pairs (first, second, sure, movement), all as whole copies if no movement is given."""
     verifiable = np.ones(len(samples), bool)
     verifiable[list(blank)] = False
@@ -179,7 +181,7 @@ def search_of(samples, *pairs, done="tried", runaways=(), torn=(), canary=(24, 2
     runaways = tuple(chain_of(samples, rows) for rows in runaways)
     torn = tuple(chain_of(samples, rows, folds) for rows, folds in torn)
     return Searched(
-        Copies(whole, {"mirrored": canary} if canary else {}), Joins(done, runaways, torn, parent=True)
+        Copies(whole, {"mirrored": canary} if canary else {}), Joins(done, runaways, torn, parent)
     )
 
 

@@ -136,6 +136,14 @@ def test_the_refusal_counts_the_pairs_and_names_the_other_failing_checks(clean, 
         refuse_leaks(audit(clean, deal(clean), manifest="m"))
 
 
+def test_the_first_split_of_clean_data_passes_as_a_later_one_does(clean, deal, searched):
+    verdicts = {
+        audit(clean, deal(clean), manifest="m", searched=searched(clean, parent=parent)).verdict
+        for parent in (False, True)
+    }
+    assert verdicts == {"pass"}
+
+
 def test_what_joins_frozen_folds_is_refused_before_all_else(clean, deal, searched):
     plant(clean, 0, 8, "file", "pixels")
     joined = searched(clean, torn=[((0, 8), ("fold 0", "fold 1"))])
