@@ -15,23 +15,23 @@ from numpy.typing import NDArray
 from harness.data.copies.align import MIRRORED
 from harness.data.copies.fingerprint import Fingerprint, Floats
 from harness.data.copies.movements import (
+    AT_ONCE,
     PER_PICTURE,
+    KeyPoints,
     Numbers,
     Rows,
     best_of_each,
-    frequent,
-    meeting_numbers,
     roughly,
     straight,
 )
 
 DIMENSIONS = 48  # that bits are taken from
 FLOOR = 0.02  # of the variance of descriptors, taken for noise everywhere
-TABLES, MOST_TABLES = 14, 56  # small sets get more, as they cost next to nothing
-ENTRIES = 1_500_000  # of all tables together, up to which there are more than TABLES
+TABLES, MOST_TABLES = 14, 24  # small sets get more, as they cost next to nothing
+ENTRIES = 36_000_000  # of all tables together, up to which there are more than TABLES
 MORE_BITS = 2  # than would give each entry a bucket of its own, were descriptors spread evenly
 NEIGHBORS = 8  # of a bucket's members, in random order, that one is paired with, and
-MOST_MET = 1.0  # pairs of an entry and table in all, where nearly all descriptors are alike
+MOST_MET = 0.5  # pairs of an entry and table in all, where nearly all descriptors are alike
 SAMPLE = 20_000  # descriptors that the covariance is taken from
 MOST_BITS = 31
 TOGETHER = 80  # pictures whose descriptors are projected at once
@@ -41,26 +41,28 @@ Keys = NDArray[np.uint32]
 
 
 def propose(
-    marks: Sequence[Fingerprint], noise: Floats | None = None, *, seed: int = 0, threads: int = 1
+    marks: Sequence[Fingerprint],
+    noise: Floats | None = None,
+    *,
+    asked: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+    threads: int = 1,
 ) -> Rows:
     """Return rows (first, second, mirrored) with first < second of the pictures worth aligning, sorted.
 
-    `noise` (128, 128) is the covariance of what descriptors differ by between a picture and its copy.
+    `noise` (128, 128) is the covariance of what descriptors differ by between a picture and its copy. Only pairs
+    with a picture that is `asked` (N,) are looked at; by default all are.
     """
-    entries = _Entries(marks)
-    if len(entries.picture) < 2:
+    entries = _Entries(marks, np.ones(len(marks), bool) if asked is None else asked)
+    if entries.count < 2:
         return np.zeros((0, 3), np.intp)
     rng = np.random.default_rng(seed)
     base = discriminants(entries.sample(rng), noise)
-    tables = int(np.clip(ENTRIES // (2 * len(entries.picture)), TABLES, MOST_TABLES))
-    streams = rng.spawn(tables)
-    bits = min(MOST_BITS, round(np.log2(2 * len(entries.picture))) + MORE_BITS)
+    streams = rng.spawn(int(np.clip(ENTRIES // (2 * entries.count), TABLES, MOST_TABLES)))
+    bits = min(MOST_BITS, round(np.log2(2 * entries.count)) + MORE_BITS)
     with ThreadPoolExecutor(threads) as pool:
-        numbers = np.concatenate(list(pool.map(partial(entries.meet, base, bits), streams)))
-    numbers = frequent(numbers)
-    return np.unique(
-        np.concatenate([best_of_each(marks, numbers, told) for told in (straight, roughly)]), axis=0
-    )
+        tables = list(pool.map(partial(entries.meet, base, bits), streams))
+        return best_of_each(entries.points, tables, (straight, roughly), pool)
 
 
 def discriminants(sample: Floats, noise: Floats | None) -> Base:
@@ -82,31 +84,37 @@ def discriminants(sample: Floats, noise: Floats | None) -> Base:
 class _Entries:
     """All key points that propose, as they are and, as entries E to 2 E, mirrored."""
 
-    def __init__(self, marks: Sequence[Fingerprint]) -> None:
-        counts = np.array([min(PER_PICTURE, len(mark.points)) for mark in marks], np.intp)
+    def __init__(self, marks: Sequence[Fingerprint], asked: NDArray[np.bool_]) -> None:
         self._marks = marks
-        self.picture = np.repeat(np.arange(len(marks), dtype=np.int32), counts)
-        first = np.cumsum(counts) - counts
-        self.point = (np.arange(len(self.picture)) - first[self.picture]).astype(np.uint8)
+        self._asked = asked
+        self.points = KeyPoints(marks)
+        self.count = len(self.points.picture)
 
     def sample(self, rng: np.random.Generator) -> Floats:
         """Return descriptors (N, 128) of entries drawn at random."""
-        drawn = rng.permutation(len(self.picture))[:SAMPLE]
-        rows = zip(self.picture[drawn].tolist(), self.point[drawn].tolist(), strict=True)
+        drawn = rng.permutation(self.count)[:SAMPLE]
+        picture = self.points.picture
+        first = np.searchsorted(picture, picture[drawn])
+        rows = zip(picture[drawn].tolist(), (drawn - first).tolist(), strict=True)
         return np.array([self._marks[picture].descriptors[point] for picture, point in rows], np.float32)
 
     def meet(self, base: Base, bits: int, rng: np.random.Generator) -> Numbers:
-        """Return the numbers of key points of two pictures that share so many bits in a random rotation."""
-        met, half = _in_one_bucket(self.keys(base, bits, rng), rng), len(self.picture)
-        met = np.sort(met[:, (met < half).any(0)], axis=0)  # two mirrored ones meet as they are, too
-        mirrored, met = met[1] >= half, met % half
-        pairs = self.picture[met]
-        swap = pairs[0] > pairs[1]
-        pairs, points = (np.where(swap, part[::-1], part) for part in (pairs, self.point[met]))
-        apart = pairs[0] != pairs[1]
-        return meeting_numbers(
-            pairs[:, apart].astype(np.intp), mirrored[apart], points[:, apart], len(self._marks)
+        """Return the numbers, sorted, of key points of two pictures that share so many bits in a random rotation."""
+        found = [np.zeros(0, np.uint64)]
+        for ours, theirs in _in_one_bucket(self.keys(base, bits, rng), rng):
+            ours, theirs = np.minimum(ours, theirs), np.maximum(ours, theirs)
+            wanted = self._wanted(ours, theirs)
+            ours, theirs = ours[wanted], theirs[wanted]
+            found.append(self.points.numbers(ours, theirs % self.count, theirs >= self.count))
+        return np.sort(np.concatenate(found))
+
+    def _wanted(self, ours: Rows, theirs: Rows) -> NDArray[np.bool_]:
+        first, second = self.points.picture[ours % self.count], self.points.picture[theirs % self.count]
+        as_they_are = ours < self.count  # two mirrored ones meet as they are, too
+        wanted: NDArray[np.bool_] = (
+            as_they_are & (first != second) & (self._asked[first] | self._asked[second])
         )
+        return wanted
 
     def keys(self, base: Base, bits: int, rng: np.random.Generator) -> Keys:
         """Return the leading bits (2 E,) of all entries in a random rotation of a base."""
@@ -115,7 +123,7 @@ class _Entries:
         planes = (directions @ rotation).astype(np.float32)
         both = np.concatenate([planes, planes[MIRRORED]], 1)  # mirroring is its own inverse
         limits = np.tile(middle @ planes, 2)
-        keys, start = np.empty((2, len(self.picture)), np.uint32), 0
+        keys, start = np.empty((2, self.count), np.uint32), 0
         for part in self._descriptors():
             above = (part @ both > limits).reshape(len(part), 2, bits)
             keys[:, start : start + len(part)] = _as_numbers(above).T
@@ -134,18 +142,20 @@ def _as_numbers(bits: NDArray[np.bool_]) -> Keys:
     return np.asarray(bits @ (1 << np.arange(bits.shape[-1])[::-1]), np.uint32)
 
 
-def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Rows:
-    """Return pairs (2, M) of entries with equal keys, each with the next few of its bucket in random order."""
+def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Iterator[tuple[Rows, Rows]]:
+    """Yield pairs (M,) of entries with equal keys, each with the next few of its bucket in random order."""
     odd = 2 * int(rng.integers(2**31)) + 1  # multiplied by it, numbers of 32 bits are shuffled
-    shuffled = np.arange(len(keys), dtype=np.uint32) * np.uint32(odd)
-    both = keys.astype(np.uint64) << np.uint64(32) | shuffled
+    both = keys.astype(np.uint64) << np.uint64(32) | np.arange(len(keys), dtype=np.uint32) * np.uint32(odd)
     both.sort()
     ordered = (both >> np.uint64(32)).astype(np.uint32)
     order = both.astype(np.uint32) * np.uint32(pow(odd, -1, 2**32))  # and back
-    found = []
+    del both
+    met = 0
     for step in range(1, NEIGHBORS + 1):
         same = np.flatnonzero(ordered[:-step] == ordered[step:])
-        found.append(np.stack([order[same], order[same + step]]))
-        if sum(pairs.shape[1] for pairs in found) > MOST_MET * len(keys):
-            break
-    return np.concatenate(found, 1)
+        for start in range(0, len(same), AT_ONCE):
+            part = same[start : start + AT_ONCE]
+            yield order[part].astype(np.intp), order[part + step].astype(np.intp)
+        met += len(same)
+        if met > MOST_MET * len(keys):
+            return

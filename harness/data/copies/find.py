@@ -88,9 +88,10 @@ def _planted_found(
     whole = [*(marks[i] for i in crowd), *(copy.mark for copy in planted)]
     place = {origin: i for i, origin in enumerate(origins)}
     wanted = [(place[copy.origin], len(crowd) + i) for i, copy in enumerate(planted)]
-    proposed = propose(whole, noise, seed=seed)
-    asked = set(wanted)
-    own = proposed[np.array([tuple(row) in asked for row in proposed[:, :2].tolist()], bool)]
+    asked = np.ones(len(whole), bool)
+    asked[len(origins) : len(crowd)] = False
+    proposed, pairs = propose(whole, noise, asked=asked, seed=seed), set(wanted)
+    own = proposed[np.array([tuple(row) in pairs for row in proposed[:, :2].tolist()], bool)]
     with ThreadPoolExecutor(1) as pool:
         sure = {(p.first, p.second) for p in _by_key_points(whole, own, threshold, pool) if p.sure}
     return tuple(pair in sure for pair in wanted)

@@ -6,6 +6,7 @@ picture lands in the second. That of a picture which was only cut, mirrored or t
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from harness.data.copies.fingerprint import SIDE, Fingerprint, Floats
 
 PER_PICTURE = 250  # strongest key points of a picture that propose
 VOTES = 2  # key points that must tell of the same movement
-PER_PAIRING = 12  # proposals a picture may make on either kind of movement, the best
+PER_PAIRING = 12  # proposals a picture may make on either kind of movement, the best,
+MOST = 10_000  # proposals of either kind that all pictures may make; in larger sets one a picture
 FARTHEST = 4.0 * SIDE  # px; middles that land beyond it are told apart no more
 CELL = 32.0  # px at SIDE, in which the middle lands for one movement, and
 TURN, GROWTH = 45.0, 1.0  # degrees and octaves, in which its turn and its change of scale lie
@@ -32,18 +34,39 @@ Rows = NDArray[np.intp]
 
 
 class KeyPoints:
-    """The key points of all pictures."""
+    """The key points of all pictures that propose: up to PER_PICTURE each, the strongest."""
 
     def __init__(self, marks: Sequence[Fingerprint]) -> None:
-        counts = np.array([len(mark.points) for mark in marks], np.intp)
+        counts = np.array([min(PER_PICTURE, len(mark.points)) for mark in marks], np.intp)
         self.pictures = len(marks)
+        self.picture = np.repeat(np.arange(len(marks), dtype=np.int32), counts)
         self._first = np.cumsum(counts) - counts
-        self._all = np.concatenate([mark.points for mark in marks])
+        self._all = np.concatenate([np.zeros((0, 4), np.float32), *(m.points[:PER_PICTURE] for m in marks)])
 
     def of(self, pictures: Rows, points: Rows) -> Floats:
         """Return one key point (M, 4) of each of these pictures."""
         chosen: Floats = self._all[self._first[pictures] + points]
         return chosen
+
+    def numbers(self, ours: Rows, theirs: Rows, mirrored: NDArray[np.bool_]) -> Numbers:
+        """Return one number for each meeting (M,) of two key points of two pictures, by their places in `picture`.
+
+        It tells the pair of pictures, the first one first, whether the second is mirrored, and the key points; see
+        `Meetings`.
+        """
+        swap = self.picture[ours] > self.picture[theirs]
+        first, second = np.where(swap, theirs, ours), np.where(swap, ours, theirs)
+        pictures = self.picture[first], self.picture[second]
+        points = (first - self._first[pictures[0]], second - self._first[pictures[1]])
+        number = pictures[0].astype(np.uint64)
+        for count, part in (
+            (self.pictures, pictures[1]),
+            (2, mirrored),
+            (PER_PICTURE, points[0]),
+            (PER_PICTURE, points[1]),
+        ):
+            number = number * np.uint64(count) + part.astype(np.uint64)
+        return number
 
 
 class Meetings:
@@ -80,19 +103,6 @@ class Meetings:
 Votes = Callable[[Meetings], tuple[Rows, Floats]]
 
 
-def meeting_numbers(pairs: Rows, mirrored: NDArray[np.bool_], points: Rows, pictures: int) -> Numbers:
-    """Return one number for pairs (2, M) of so many pictures, first < second, and a key point of each (2, M)."""
-    number: Numbers = pairs[0].astype(np.uint64)
-    for count, part in (
-        (pictures, pairs[1]),
-        (2, mirrored),
-        (PER_PICTURE, points[0]),
-        (PER_PICTURE, points[1]),
-    ):
-        number = number * np.uint64(count) + part.astype(np.uint64)
-    return number
-
-
 def roughly(met: Meetings) -> tuple[Rows, Floats]:
     """Return all meetings, and in cells (4, M) the movement of any turn and scale that each tells of."""
     turn, growth = met.turn(), met.growth()
@@ -126,31 +136,47 @@ def frequent(numbers: Numbers) -> Numbers:
     return often
 
 
-def best_of_each(marks: Sequence[Fingerprint], numbers: Numbers, told: Votes) -> Rows:
-    """Return rows (first, second, mirrored) that are among the best PER_PAIRING of either picture."""
-    points = KeyPoints(marks)
-    found = [_strongest(met, *told(met)) for met in _some_at_a_time(points, numbers)]
-    which, votes = np.concatenate([np.zeros((2, 0), np.intp), *found], 1)
-    rows = np.stack(pairs_of(which, points.pictures), 1).astype(np.intp)
+def best_of_each(points: KeyPoints, tables: Sequence[Numbers], told: Sequence[Votes], pool: Executor) -> Rows:
+    """Return rows (first, second, mirrored), sorted, that by some way of telling movements are among the best.
+
+    Those are the best PER_PAIRING of either picture, and of these the best of all pictures. Each table is sorted.
+    """
+
+    def strongest(ends: tuple[np.uint64, np.uint64]) -> list[Rows]:
+        some = [table[slice(*np.searchsorted(table, ends))] for table in tables]
+        met = Meetings(points, frequent(np.concatenate(some)))
+        return [_strongest(met, *by(met)) for by in told]
+
+    parts = [[np.zeros((2, 0), np.intp)] * len(told), *pool.map(strongest, _some_at_a_time(tables))]
+    found = [_best(points.pictures, np.concatenate(part, 1)) for part in zip(*parts, strict=True)]
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _some_at_a_time(tables: Sequence[Numbers]) -> Iterator[tuple[np.uint64, np.uint64]]:
+    """Yield from which number to which to read meetings, those of one pair together: few, as each takes much room."""
+    apart = 8 * len(tables)  # of so many that are drawn, one is an end
+    some = np.sort(np.concatenate([table[:: max(1, AT_ONCE // apart)] for table in tables]))[::apart]
+    pair = np.uint64(PER_PICTURE**2)
+    ends = np.unique(np.r_[np.uint64(0), some // pair * pair, np.uint64(2**64 - 1)])
+    yield from itertools.pairwise(ends)
+
+
+def _best(pictures: int, pairs: Rows) -> Rows:
+    """Return rows of the best of pairs and their votes (2, P)."""
+    which, votes = pairs
+    rows = np.stack(pairs_of(which, pictures), 1).astype(np.intp)
     keep = np.zeros(len(rows), bool)
     for side in (0, 1):
         order = np.lexsort((-votes, rows[:, side]))
         owner = rows[order, side]
         start = np.searchsorted(owner, owner, side="left")
         keep[order[np.arange(len(order)) - start < PER_PAIRING]] = True
-    return rows[keep]
+    best = np.flatnonzero(keep)
+    best = best[np.argsort(-votes[best], kind="stable")]
+    return rows[best[: max(MOST, pictures)]]
 
 
-def _some_at_a_time(points: KeyPoints, numbers: Numbers) -> Iterator[Meetings]:
-    """Yield sorted meetings, those of one pair together: a few, as each takes a hundred bytes."""
-    edges = np.append(_starts(numbers // np.uint64(PER_PICTURE**2)), len(numbers))
-    wanted = np.append(np.arange(0, len(numbers), AT_ONCE), len(numbers))
-    ends = np.unique(edges[np.searchsorted(edges, wanted)])
-    for start, end in itertools.pairwise(ends):
-        yield Meetings(points, numbers[start:end])
-
-
-def _starts(ordered: Numbers) -> Rows:
+def _starts(ordered: Numbers | Rows) -> Rows:
     """Return where in a sorted row another number begins."""
     return np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
 
@@ -160,16 +186,23 @@ def _strongest(met: Meetings, meetings: Rows, cells: Floats) -> Rows:
 
     They are counted in two grids half a cell apart, so that few are lost at edges.
     """
-    which, row = np.unique(met.which[meetings], return_inverse=True)
-    most = np.zeros(len(which), np.intp)
+    which, point = met.which[meetings], met.point[meetings]
+    starts = _starts(which)
+    row = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(which)))
+    most = np.zeros(len(starts), np.intp)
     for offset in (0.0, 0.5):
         places = (cells + offset).astype(np.intp)
         sizes = places.max(1, initial=0) + 1
-        of_pair = row * int(sizes.prod()) + np.ravel_multi_index(tuple(places), tuple(sizes))
-        told = np.unique(of_pair * PER_PICTURE + met.point[meetings]) // PER_PICTURE
-        movements, count = np.unique(told, return_counts=True)
-        np.maximum.at(most, movements // int(sizes.prod()), count)
-    return np.stack([which, most])[:, most >= VOTES]
+        told = (
+            row * int(sizes.prod()) + np.ravel_multi_index(tuple(places), tuple(sizes))
+        ) * PER_PICTURE + point
+        told.sort()
+        movements = told[_starts(told)] // PER_PICTURE
+        first = _starts(movements)
+        votes = np.diff(first, append=len(movements))
+        of_row = movements[first] // int(sizes.prod())
+        np.maximum.at(most, of_row, votes)
+    return np.stack([which[starts], most])[:, most >= VOTES]
 
 
 def _parts(numbers: Numbers) -> tuple[Rows, Rows, Rows]:

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -5,11 +7,11 @@ from harness.data.copies import movements
 from harness.data.copies.fingerprint import SIDE, Fingerprint
 from harness.data.copies.movements import (
     PER_PAIRING,
-    PER_PICTURE,
     VOTES,
+    KeyPoints,
+    Meetings,
     best_of_each,
-    frequent,
-    meeting_numbers,
+    pairs_of,
     roughly,
     straight,
 )
@@ -43,22 +45,24 @@ def moved(points, *, turn=0.0, scale=1.0, x=0.0, y=0.0, mirrored=False):
     return np.column_stack([across, there.imag + y, scale * points[:, 2], angle % 360])
 
 
+def places(points, picture, which):
+    """Return where these key points of a picture are in the row of all."""
+    return int(np.searchsorted(points.picture, picture)) + np.asarray(which)
+
+
 def met(marks, pairs, *, mirrored=False, count=POINTS):
     """Return pictures, and the meetings of some key points i of one with key point i of the other of each pair."""
+    points, few = KeyPoints(marks), np.arange(count)
     numbers = [
-        meeting_numbers(
-            np.repeat([[a], [b]], count, 1),
-            np.full(count, mirrored),
-            np.tile(np.arange(count), (2, 1)),
-            len(marks),
-        )
+        points.numbers(places(points, a, few), places(points, b, few), np.full(count, mirrored))
         for a, b in pairs
     ]
-    return marks, frequent(np.concatenate(numbers))
+    return points, [np.sort(np.concatenate(numbers))]
 
 
 def rows(meetings, told):
-    return best_of_each(*meetings, told).tolist()
+    with ThreadPoolExecutor(1) as pool:
+        return best_of_each(*meetings, [told], pool).tolist()
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -115,10 +119,11 @@ def test_key_points_that_do_not_agree_seldom_tell_of_a_movement():
 def test_one_key_point_has_one_vote_however_many_it_met():
     ours = scattered(4)
     theirs = np.repeat(moved(ours, x=9)[:1], POINTS, 0)
-    several = np.stack([np.zeros(POINTS, int), np.arange(POINTS)])
-    numbers = meeting_numbers(np.repeat([[0], [1]], POINTS, 1), np.zeros(POINTS, bool), several, 2)
+    points = KeyPoints([mark(ours), mark(theirs)])
+    first, all_of_it = places(points, 0, np.zeros(POINTS, int)), places(points, 1, np.arange(POINTS))
+    numbers = points.numbers(first, all_of_it, np.zeros(POINTS, bool))
     for told in (straight, roughly):
-        assert rows(([mark(ours), mark(theirs)], frequent(numbers)), told) == []
+        assert rows((points, [np.sort(numbers)]), told) == []
 
 
 def test_each_picture_keeps_its_best_partners_and_is_kept_by_others():
@@ -141,13 +146,48 @@ def test_the_same_is_told_however_many_are_read_at_once(monkeypatch):
     assert len(whole[1]) > 0
 
 
+def test_all_ways_of_telling_are_put_together():
+    ours = scattered(7)
+    marks = [mark(ours), mark(moved(ours, x=30)), mark(moved(ours, turn=27, x=60, y=20))]
+    points, tables = met(marks, [(0, 1), (0, 2)], count=6)
+    with ThreadPoolExecutor(1) as pool:
+        both = best_of_each(points, tables, (straight, roughly), pool)
+        nothing = [np.zeros(0, np.uint64)] * 3
+        assert best_of_each(points, nothing, (straight,), pool).shape == (0, 3)
+    assert rows((points, tables), straight) == [[0, 1, 0]]
+    assert both.tolist() == [[0, 1, 0], [0, 2, 0]]
+
+
+def test_meetings_may_lie_in_several_tables_and_count_once():
+    ours = scattered(8)
+    points, tables = met([mark(ours), mark(moved(ours, x=9))], [(0, 1)], count=2)
+    apart = [tables[0][:1], tables[0][1:]]
+    assert rows((points, apart), straight) == [[0, 1, 0]]
+    assert rows((points, [tables[0][:1]] * 5), straight) == []
+
+
+def test_of_a_crowd_those_with_most_votes_are_kept_and_one_a_picture_in_any_case(monkeypatch):
+    ours = scattered(9)
+    marks = [mark(moved(ours, x=n)) for n in range(4)]
+    points, (few,) = met(marks, [(0, 1), (2, 3)], count=VOTES)
+    _, (many,) = met(marks, [(0, 2), (0, 3), (1, 2), (1, 3)], count=20)
+    best = [[0, 2, 0], [0, 3, 0], [1, 2, 0], [1, 3, 0]]
+    assert rows((points, [few, many]), straight) == sorted([*best, [0, 1, 0], [2, 3, 0]])
+    monkeypatch.setattr(movements, "MOST", 1)
+    assert rows((points, [few, many]), straight) == best
+
+
 def test_numbers_of_many_pictures_are_read_back():
-    pictures = 2_000_000
-    a, b = np.array([3, 1_999_998]), np.array([17, 1_999_999])
-    numbers = meeting_numbers(
-        np.stack([a, b]), np.array([True, False]), np.array([[0, 249], [PER_PICTURE - 1, 7]]), pictures
-    )
-    which = (numbers // np.uint64(PER_PICTURE**2)).astype(int)
-    assert (which % 2).tolist() == [1, 0]
-    assert (which // 2 // pictures).tolist() == a.tolist()
-    assert (which // 2 % pictures).tolist() == b.tolist()
+    """As many as an audit may have; two key points each of the first and the last."""
+    pictures = 200_000
+    ours = scattered(11)[:2]
+    empty = mark(np.zeros((0, 4)))
+    points = KeyPoints([mark(ours), *[empty] * (pictures - 2), mark(moved(ours, x=9))])
+    numbers = points.numbers(np.array([3, 0]), np.array([1, 2]), np.array([True, False]))
+    met = Meetings(points, numbers)
+    assert [part.tolist() for part in pairs_of(met.which, pictures)] == [
+        [0, 0],
+        [pictures - 1] * 2,
+        [True, False],
+    ]
+    assert met.point.tolist() == [1, 0]
