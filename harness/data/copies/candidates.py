@@ -106,7 +106,9 @@ class _Entries:
             wanted = self._wanted(ours, theirs)
             ours, theirs = ours[wanted], theirs[wanted]
             found.append(self.points.numbers(ours, theirs % self.count, theirs >= self.count))
-        return np.sort(np.concatenate(found))
+        numbers = np.concatenate(found)
+        numbers.sort()
+        return numbers
 
     def _wanted(self, ours: Rows, theirs: Rows) -> NDArray[np.bool_]:
         first, second = self.points.picture[ours % self.count], self.points.picture[theirs % self.count]
@@ -145,10 +147,14 @@ def _as_numbers(bits: NDArray[np.bool_]) -> Keys:
 def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Iterator[tuple[Rows, Rows]]:
     """Yield pairs (M,) of entries with equal keys, each with the next few of its bucket in random order."""
     odd = 2 * int(rng.integers(2**31)) + 1  # multiplied by it, numbers of 32 bits are shuffled
-    both = keys.astype(np.uint64) << np.uint64(32) | np.arange(len(keys), dtype=np.uint32) * np.uint32(odd)
+    both = keys.astype(np.uint64)
+    both <<= np.uint64(32)
+    both |= np.arange(len(keys), dtype=np.uint32) * np.uint32(odd)
     both.sort()
-    ordered = (both >> np.uint64(32)).astype(np.uint32)
-    order = both.astype(np.uint32) * np.uint32(pow(odd, -1, 2**32))  # and back
+    order = both.astype(np.uint32)
+    order *= np.uint32(pow(odd, -1, 2**32))  # and back
+    both >>= np.uint64(32)
+    ordered = both.astype(np.uint32)
     del both
     met = 0
     for step in range(1, NEIGHBORS + 1):
