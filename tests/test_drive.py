@@ -13,11 +13,11 @@ from mlflow.entities import Run
 from rich.console import Console
 
 from harness.config import Study
-from harness.drive import drive, open_recorder
-from harness.errors import TrackingError, TrainingError
+from harness.drive import drive
+from harness.errors import TrainingError
 from harness.prepare import prepare
 from harness.report import Leaderboard
-from harness.tracking.store import in_one_line, open_store
+from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny
 
 ShouldStop = Callable[[], bool]
@@ -35,9 +35,9 @@ def driven(
     """Run a study; return its leaderboard and what was printed."""
     caches, text = home.resolve().parent / "cache", io.StringIO()
     prepared = prepare(study, base=home, home=home, caches=caches)
-    recorder = open_recorder(prepared, open_store(home))
     console = Console(file=text, width=400)
-    return drive(prepared, recorder, home=home, caches=caches, console=console, watch=watch), text.getvalue()
+    board, _ = drive(prepared, open_store(home), home=home, caches=caches, console=console, watch=watch)
+    return board, text.getvalue()
 
 
 def two_trials(tiny: Tiny, **changes: Any) -> Study:
@@ -128,25 +128,24 @@ def test_stopped_at_once_no_run_is_left_open_and_the_same_study_goes_on(
     assert {run.data.tags["harness.reason"] for run in runs(home).values()} == {""}
 
 
-def test_what_mlflow_refuses_during_a_run_is_one_line_and_closes_the_study(
-    tiny: Tiny, tmp_path: Path
+def test_what_mlflow_refuses_during_a_run_is_told_and_counted_and_the_study_goes_on(
+    done: tuple[Path, Leaderboard], tiny: Tiny, tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
 
     def watch() -> ShouldStop:
         client = client_of(home)
         (work,) = (home / "work").iterdir()
-        run = client.create_run("1", tags={"harness.fold_run": f"{work.name}/0"})
+        experiment = client.create_experiment("tiny")
+        run = client.create_run(experiment, tags={"harness.fold_run": f"{work.name}/0"})
         client.log_param(run.info.run_id, "seed", "another")
         return lambda: False
 
-    with (
-        pytest.raises(TrackingError, match=r"MLflow: .*seed.*what is committed is kept") as caught,
-        in_one_line(),
-    ):
-        driven(two_trials(tiny), home, watch)
-    assert "\n" not in str(caught.value)
-    (top,) = [run for run in runs(home).values() if run.data.tags.get("harness.level") == "study"]
-    assert top.info.status == "FAILED"
-    assert "seed" in top.data.tags["harness.reason"]
-    assert not client_of(home).search_runs(["1"], "attributes.status = 'RUNNING'")
+    board, said = driven(two_trials(tiny), home, watch)
+    assert [row["trial"] for row in board.trials] == [row["trial"] for row in done[1].trials]
+    (line,) = [line for line in said.splitlines() if line.startswith("MLflow refused what was told of tiny-")]
+    assert "seed" in line
+    assert "MLflow refused 1 message, kept in " in said
+    assert {run.info.status for run in runs(home).values()} == {"FINISHED"}
+    trial = next(run for key, run in runs(home).items() if key.endswith("/0") and key.count("/") == 1)
+    assert trial.data.metrics["iou_mean"] == next(r["iou_mean"] for r in board.trials if r["trial"] == 0)

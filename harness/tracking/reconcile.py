@@ -1,0 +1,89 @@
+"""Make MLflow agree with what is on disk: messages that wait, runs that nobody carries on, studies without work."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import TrackingError
+from harness.tracking.delivery import Delivery
+from harness.tracking.outbox import Outbox
+from harness.tracking.recorder import PLACE, place
+from harness.tracking.runs import KEY, runs_at_top, runs_below, runs_with
+from harness.tracking.sender import Sender
+from harness.tracking.store import Store
+
+ORPHAN = "harness.orphan"  # tag: why a study's run stands alone
+NO_WORK = "no work on disk"
+
+
+@dataclass
+class Reconciled:
+    """What was done for one study, and what could not be."""
+
+    delivered: int = 0
+    lost: int = 0  # runs that were gone from MLflow, made again from the messages
+    refused_before: int = 0  # messages, sent again
+    waiting: int = 0
+    refused: int = 0
+    ended: tuple[str, ...] = ()  # keys of runs that a dead driver left open
+
+
+def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -> Reconciled:
+    """Deliver what waits for MLflow, all of it again where some is gone or was refused, and end what was left open.
+
+    Only while no driver has the study. Raises TrackingError where MLflow does not answer.
+    """
+    with _answering():
+        delivery.ask()
+    lost = len(_opened(outbox) - _known(delivery)) if not outbox.waiting else 0
+    refused = outbox.delivered.refused
+    if lost or refused:
+        outbox.again()
+    found = Reconciled(outbox.waiting if not (lost or refused) else 0, lost, refused)
+    sender = Sender(outbox, delivery, tell)
+    sender.start()
+    sender.finish()
+    found.waiting, found.refused = outbox.waiting, outbox.delivered.refused
+    if not found.waiting:
+        found.ended = tuple(delivery.close_left(whole=True))
+    return found
+
+
+def orphans(store: Store, home: Path, known: set[str]) -> list[str]:
+    """Return the studies of this home that MLflow has and the disk does not, unless they are marked so already.
+
+    Raises TrackingError where MLflow does not answer.
+    """
+    with _answering():
+        client = store.client()
+        tops = [run for number in store.experiments().values() for run in runs_at_top(client, number)]
+    ours = [run for run in tops if run.data.tags.get(PLACE) == place(home / "work" / run.data.tags[KEY])]
+    return [
+        run.data.tags[KEY] for run in ours if run.data.tags[KEY] not in known and ORPHAN not in run.data.tags
+    ]
+
+
+def mark_orphan(delivery: Delivery) -> None:
+    """End what is open of a study that has no work on disk, and say so on its run."""
+    delivery.close_left(NO_WORK, whole=True)
+    for run in runs_with(delivery.client, delivery.experiment, delivery.key):
+        delivery.client.set_tag(run.info.run_id, ORPHAN, NO_WORK)
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # of MLflow, its database or the network
+        raise TrackingError(f"MLflow does not answer: {' '.join(str(error).split())}") from error
+
+
+def _opened(outbox: Outbox) -> set[str]:
+    return {message["key"] for _, message in outbox.messages() if message["kind"] in ("study", "open")}
+
+
+def _known(delivery: Delivery) -> set[str]:
+    runs = runs_with(delivery.client, delivery.experiment, delivery.key)
+    runs += runs_below(delivery.client, delivery.experiment, delivery.key)
+    return {run.data.tags[KEY] for run in runs}
