@@ -96,18 +96,18 @@ class Examination:
         try:
             done = reconcile(outbox, delivery, self.tell)
         except TrackingError as error:
-            waiting = f"; {outbox.waiting} messages wait for it" if outbox.waiting else ""
+            waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
             return self._left(work, f"{error}{waiting}")
-        if done.lost:
-            self._mended(work, f"{done.lost} runs were gone from MLflow: made again")
-        if done.delivered > done.waiting:
-            self._mended(work, f"{done.delivered - done.waiting} messages waited for MLflow: delivered")
-        if done.refused_before > done.refused:
-            self._mended(work, f"{done.refused_before - done.refused} messages had been refused: delivered")
+        if done.made_again:
+            self._mended(work, f"runs gone from MLflow, {done.made_again} of them: made again")
+        if done.delivered:
+            self._mended(work, f"messages that waited for MLflow, {done.delivered} of them: delivered")
+        if done.taken > 0:
+            self._mended(work, f"messages that MLflow had refused, {done.taken} of them: delivered")
         if done.waiting:
-            self._left(work, f"{done.waiting} messages still wait for MLflow")
+            self._left(work, f"messages that still wait for MLflow: {done.waiting}")
         if done.refused:
-            self._left(work, f"MLflow refuses {done.refused} messages, kept in {outbox.refused}")
+            self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
         for key in done.ended:
             self._mended(work, f"run {key} was open in MLflow and its driver is gone: marked as killed")
         return None
@@ -130,7 +130,7 @@ class Examination:
     def _disk(self, work: Path, slots: Slots) -> None:
         results = slots.results()
         if removed := remove_leftovers(work, results):
-            self._mended(work, f"{len(removed)} leftovers of fold runs that were killed: removed")
+            self._mended(work, f"leftovers of fold runs that were killed, {len(removed)} of them: removed")
         if trials := slots.unfinished():
             numbers = ", ".join(map(str, trials))
             self._left(work, f"trials begun and not finished ({numbers}): the next run goes on with them")

@@ -23,7 +23,8 @@ train.checkpoint train.outbox train.snapshot train.version train.start train.val
 train.fold train.resume train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
-search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair search.ledger
+search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
+search.ledger
 tracking.store tracking.outbox tracking.recorder tracking.runs tracking.delivery tracking.sender tracking.reconcile \
 tracking.served_model tracking.registry
 promote report screen variants splitting prepare progress drive doctor

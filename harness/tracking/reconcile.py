@@ -17,13 +17,13 @@ ORPHAN = "harness.orphan"  # tag: why a study's run stands alone
 NO_WORK = "no work on disk"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reconciled:
-    """What was done for one study, and what could not be."""
+    """What was done for one study, and what could not be; numbers of messages where nothing else is said."""
 
     delivered: int = 0
-    lost: int = 0  # runs that were gone from MLflow, made again from the messages
-    refused_before: int = 0  # messages, sent again
+    made_again: int = 0  # runs that were gone from MLflow
+    taken: int = 0  # that had been refused
     waiting: int = 0
     refused: int = 0
     ended: tuple[str, ...] = ()  # keys of runs that a dead driver left open
@@ -36,18 +36,19 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
     """
     with _answering():
         delivery.ask()
-    lost = len(_opened(outbox) - _known(delivery)) if not outbox.waiting else 0
-    refused = outbox.delivered.refused
+    waited, refused = outbox.waiting, outbox.delivered.refused
+    lost = 0 if waited else _gone(outbox, delivery)
     if lost or refused:
         outbox.again()
-    found = Reconciled(outbox.waiting if not (lost or refused) else 0, lost, refused)
     sender = Sender(outbox, delivery, tell)
     sender.start()
     sender.finish()
-    found.waiting, found.refused = outbox.waiting, outbox.delivered.refused
-    if not found.waiting:
-        found.ended = tuple(delivery.close_left(whole=True))
-    return found
+    if outbox.waiting:
+        return Reconciled(max(0, waited - outbox.waiting), waiting=outbox.waiting)
+    made = lost - _gone(outbox, delivery) if lost else 0
+    taken = refused - outbox.delivered.refused
+    ended = tuple(delivery.close_left(whole=True))
+    return Reconciled(waited, made, taken, refused=outbox.delivered.refused, ended=ended)
 
 
 def orphans(store: Store, home: Path, known: set[str]) -> list[str]:
@@ -79,11 +80,9 @@ def _answering() -> Iterator[None]:
         raise TrackingError(f"MLflow does not answer: {' '.join(str(error).split())}") from error
 
 
-def _opened(outbox: Outbox) -> set[str]:
-    return {message["key"] for _, message in outbox.messages() if message["kind"] in ("study", "open")}
-
-
-def _known(delivery: Delivery) -> set[str]:
+def _gone(outbox: Outbox, delivery: Delivery) -> int:
+    """Return how many of the runs that MLflow was told of it does not have."""
+    told = {message["key"] for _, message in outbox.messages() if message["kind"] in ("study", "open")}
     runs = runs_with(delivery.client, delivery.experiment, delivery.key)
     runs += runs_below(delivery.client, delivery.experiment, delivery.key)
-    return {run.data.tags[KEY] for run in runs}
+    return len(told - {run.data.tags[KEY] for run in runs})

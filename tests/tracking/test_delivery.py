@@ -1,6 +1,7 @@
 """What MLflow holds of a study once its messages are delivered, on a real SQLite store."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from tests.tracking.test_recorder import epoch, fold_result, plan, recorder_of
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Store:
     home = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_mlflow, home / "mlflow.db")
     return Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
 
 
@@ -152,16 +154,19 @@ def test_a_sender_killed_inside_a_message_leaves_what_the_next_one_completes(
 
     for request in range(200):
         delivery, left = Delivery(told.store, told.key, told.work), request
-        for name in ("create_run", "update_run", "log_batch", "log_inputs", "log_artifact", "set_terminated"):
 
-            def called(*args: Any, real: Any = getattr(delivery.client, name), **kwargs: Any) -> Any:
+        def killing(real: Any) -> Any:
+            def called(*args: Any, **kwargs: Any) -> Any:
                 nonlocal left
                 answer, left = real(*args, **kwargs), left - 1
                 if left < 0:
                     raise Killed
                 return answer
 
-            monkeypatch.setattr(delivery.client, name, called)
+            return called
+
+        for name in ("create_run", "update_run", "log_batch", "log_inputs", "log_artifact", "set_terminated"):
+            monkeypatch.setattr(delivery.client, name, killing(getattr(delivery.client, name)))
         try:
             delivery.deliver([m for _, m in told.start().outbox.messages()][:6])
         except Killed:

@@ -1,5 +1,6 @@
 """What is looked for in MLflow and not there is said."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from tests.tracking.test_recorder import plan, recorder_of
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def store(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Store:
     """Two studies of one trial each, whose names differ in one letter."""
     home = tmp_path_factory.mktemp("home")
+    shutil.copy(empty_mlflow, home / "mlflow.db")
     store = Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
     for key in ("tiny-a_b", "tiny-axb"):
         recorder = recorder_of(home / key, key)
