@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import sys
@@ -26,6 +25,7 @@ from harness.report import read_leaderboard
 from harness.tracking.outbox import Outbox
 from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny
+from tests.test_drive import started
 
 LIVES = 7
 
@@ -56,7 +56,12 @@ def live(prepared: Prepared, home: Path, caches: Path, *, writes: int) -> int:
             _die_at(writes, send)
             console = Console(file=io.StringIO())
             drive(
-                prepared, open_store(home), home=home, caches=caches, console=console, watch=lambda: lambda: False
+                prepared,
+                open_store(home),
+                home=home,
+                caches=caches,
+                console=console,
+                watch=lambda: lambda: False,
             )
             os.write(send, b".")
             os._exit(0)
@@ -96,12 +101,6 @@ def table(home: Path, prepared: Prepared) -> list[dict[str, Any]]:
     return [dict(row) | {"seconds": 0} for row in rows]
 
 
-def started(folder: Path, empty_mlflow: Path) -> Path:
-    folder.mkdir()
-    shutil.copy(empty_mlflow, folder / "mlflow.db")
-    return folder
-
-
 def test_whatever_the_driver_was_writing_when_it_was_killed(
     prepared: Prepared, tiny: Tiny, tmp_path: Path, empty_mlflow: Path
 ) -> None:
@@ -132,7 +131,9 @@ def test_whatever_the_driver_was_writing_when_it_was_killed(
     messages = [message for _, message in Outbox(home / "work" / prepared.key).messages()]
     points = {(m["key"], *map(str, point)) for m in messages for point in m.get("metrics", [])}
     with contextlib.closing(sqlite3.connect(home / "mlflow.db")) as database:
-        query = "SELECT t.value, m.key, m.value, m.step, m.timestamp FROM metrics m JOIN tags t USING (run_uuid) "
+        query = (
+            "SELECT t.value, m.key, m.value, m.step, m.timestamp FROM metrics m JOIN tags t USING (run_uuid) "
+        )
         rows = database.execute(query + "WHERE t.key = 'harness.fold_run'").fetchall()
     assert len(rows) == len(points)
     assert {tuple(map(str, row)) for row in rows} == points

@@ -11,7 +11,7 @@ from harness.tracking.outbox import Outbox
 from harness.tracking.recorder import PLACE, place
 from harness.tracking.runs import KEY, runs_at_top, runs_below, runs_with
 from harness.tracking.sender import Sender
-from harness.tracking.store import Store
+from harness.tracking.store import Store, words_of
 
 ORPHAN = "harness.orphan"  # tag: why a study's run stands alone
 NO_WORK = "no work on disk"
@@ -77,7 +77,7 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of MLflow, its database or the network
-        raise TrackingError(f"MLflow does not answer: {' '.join(str(error).split())}") from error
+        raise TrackingError(f"MLflow does not answer: {words_of(error)}") from error
 
 
 def _gone(outbox: Outbox, delivery: Delivery) -> int:

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused, TrackingError
 from harness.tracking.recorder import LEAKAGE
+from harness.tracking.store import words_of
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 REPORT = "leakage/leakage_report.json"
@@ -60,7 +61,7 @@ def attached_file(client: MlflowClient, experiment: str, study_key: str, path: s
         with tempfile.TemporaryDirectory() as folder:
             return Path(client.download_artifacts(runs[0].info.run_id, path, folder)).read_bytes()
     except (LookupError, OSError, MlflowException) as error:
-        raise TrackingError(f"{study_key}: MLflow has no {path} of it: {error}") from error
+        raise TrackingError(f"{study_key}: MLflow has no {path} of it: {words_of(error)}") from error
 
 
 def referred_report(client: MlflowClient, run: str) -> str:

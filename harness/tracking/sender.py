@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from harness.errors import Interrupted
 from harness.tracking.delivery import Delivery, asks_to_wait, is_for_good
 from harness.tracking.outbox import Message, Outbox
+from harness.tracking.store import words_of
 
 REST = 2.0  # s in which messages come together before they are sent
 TRIES = 5  # of a message that MLflow does not take although it answers
@@ -121,8 +122,7 @@ class Sender:
         """Keep a message that is refused; of several, each is tried by itself."""
         if len(messages) > 1:
             return all(self._take_away([one]) for one in messages)
-        position, message = messages[0]
-        reason = " ".join(str(error).split()) or type(error).__name__
+        (position, message), reason = messages[0], words_of(error)
         if not self._refused:  # the others are counted at the end
             self.tell(f"MLflow refused what was told of {message.get('key', 'nothing known')}: {reason}")
         self._refused = True
@@ -136,8 +136,9 @@ class Sender:
         except Exception as error:
             if not self.away:
                 self.away = "it does not answer"
-                reason = " ".join(str(error).split())
-                self.tell(f"MLflow does not answer, its messages wait and the study goes on: {reason}")
+                self.tell(
+                    f"MLflow does not answer, its messages wait and the study goes on: {words_of(error)}"
+                )
             return False
         if self.away:
             self.away = ""

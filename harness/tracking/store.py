@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shlex
 import socket
 import sqlite3
@@ -105,7 +106,13 @@ def in_one_line() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise TrackingError(f"MLflow: {' '.join(str(error).split())}; what is committed is kept") from error
+        raise TrackingError(f"MLflow: {words_of(error)}; what is committed is kept") from error
+
+
+def words_of(error: Exception) -> str:
+    """Return what an exception says as one line, the passwords of addresses left out."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"(://[^\s:/@]*):[^\s/@]*@", r"\1:***@", said)
 
 
 @contextlib.contextmanager
@@ -211,8 +218,7 @@ def _refuse_missing_driver(store: Store) -> None:
         try:
             create_engine(store.uri).dispose()  # opens nothing
         except (SQLAlchemyError, ImportError) as error:
-            said = " ".join(str(error).split())
-            raise ConfigError(f"{store.shown}: cannot be opened: {said}") from error
+            raise ConfigError(f"{store.shown}: cannot be opened: {words_of(error)}") from error
 
 
 def _address(store: Store) -> tuple[str, int] | None:

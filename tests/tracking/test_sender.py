@@ -1,4 +1,4 @@
-"""Delivery beside a search that waits for nothing: a store that refuses, and a real server that is dead, hung, killed."""
+"""Delivery beside a search that waits for nothing: a store that refuses, a real server dead, hung and killed."""
 
 import contextlib
 import os
@@ -103,7 +103,9 @@ def test_a_message_that_fails_again_and_again_while_the_store_answers_does_not_b
     assert runs(store) == {KEY: "RUNNING", f"{KEY}/0": "RUNNING"}
 
 
-def test_a_store_that_is_away_at_the_end_is_waited_for_a_little_and_what_waits_is_counted(tmp_path: Path) -> None:
+def test_a_store_that_is_away_at_the_end_is_waited_for_a_little_and_what_waits_is_counted(
+    tmp_path: Path,
+) -> None:
     a_small_study(recorder_of(tmp_path, KEY))
     began = time.monotonic()
     lines = Sent(Store("http://127.0.0.1:9", None), tmp_path).finish()
@@ -224,7 +226,9 @@ def test_a_server_dead_hung_or_killed_delays_no_fold_and_loses_no_row(
     assert len(runs(sent.store)) == 1 + 4 + 12
     points = {(m["key"], *map(str, point)) for m in told for point in m.get("metrics", [])}
     with contextlib.closing(sqlite3.connect(server.database)) as database:
-        query = "SELECT t.value, m.key, m.value, m.step, m.timestamp FROM metrics m JOIN tags t USING (run_uuid) "
+        query = (
+            "SELECT t.value, m.key, m.value, m.step, m.timestamp FROM metrics m JOIN tags t USING (run_uuid) "
+        )
         stored = database.execute(query + "WHERE t.key = 'harness.fold_run'").fetchall()
     assert len(stored) == len(points)
     assert {tuple(map(str, row)) for row in stored} == points
