@@ -1,7 +1,10 @@
 """One run of a prepared study: what it leaves when it ends badly, and what it mends when it goes on."""
 
+import contextlib
 import io
 import shutil
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,10 @@ from mlflow.entities import Run
 from rich.console import Console
 
 from harness.drive import drive
-from harness.errors import TrainingError
+from harness.errors import Interrupted, TrainingError
 from harness.prepare import prepare
 from harness.report import Leaderboard
+from harness.search import lock
 from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny
 
@@ -133,6 +137,36 @@ def test_stopped_at_once_no_run_is_left_open_and_the_same_study_goes_on(
     assert board.baselines["classical"]["iou_folds"] == [0.25, 0.75]  # computed once a study
     assert {run.info.status for run in runs(home).values()} == {"FINISHED"}
     assert {run.data.tags["harness.reason"] for run in runs(home).values()} == {""}
+
+
+def test_a_driver_that_was_replaced_while_it_stood_still_writes_nothing_more(
+    tiny: Tiny, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "RENEWALS", 600)
+    looks, before = iter(range(100)), dict[Path, bytes]()
+
+    def files() -> dict[Path, bytes]:
+        texts = [
+            *home.glob("work/*/tracking/messages.jsonl"),
+            *home.glob("work/*/ledger/*"),
+            home / "optuna.db",
+        ]
+        return {path: path.read_bytes() for path in texts}
+
+    def replaced_after_a_fold() -> bool:
+        if next(looks) == 1:
+            with contextlib.closing(sqlite3.connect(home / "optuna.db")) as database, database:
+                database.execute("UPDATE harness_driver SET owner = 'another', epoch = epoch + 1")
+            time.sleep(0.5)
+            before.update(files())
+        return False
+
+    with pytest.raises(
+        Interrupted, match=r"tiny-\w+: process \d+ on .* took it over while this one stood still"
+    ):
+        driven(tiny, home, lambda: replaced_after_a_fold)
+    assert next(looks) == 2, "it noticed before the next fold"
+    assert files() == before
 
 
 def test_what_mlflow_refuses_during_a_run_is_told_and_counted_and_the_study_goes_on(

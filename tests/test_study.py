@@ -532,7 +532,7 @@ def test_a_server_that_never_answers_costs_a_study_nothing_and_doctor_delivers_i
     assert main(["run", str(file), "--home", "home", "--json"]) == 0
     shown = capfd.readouterr()
     assert json.loads(shown.out)["best_trial"] == 0
-    assert shown.err.count("MLflow does not answer, its messages wait and the study goes on") == 1
+    assert shown.err.count("MLflow takes no messages now: they wait, the study goes on") == 1
     assert "wait for it in home/work/tiny-" in shown.err
     assert "secret" not in shown.err
     monkeypatch.delenv("MLFLOW_TRACKING_URI")

@@ -47,6 +47,7 @@ class OutboxRecorder:
     facts: StudyFacts
     work: Path
     clock: Callable[[], float] = time.time
+    _latest: int = 0  # ms
     _opened: set[str] = field(default_factory=set)  # keys
     _last: dict[str, int] = field(default_factory=dict)  # epoch told, by key
     _told: dict[tuple[str, str, int], Point] = field(default_factory=dict)  # by key, name and step
@@ -154,6 +155,7 @@ class OutboxRecorder:
 
     def _remember(self, message: Mapping[str, Any]) -> None:
         key = message.get("key", "")
+        self._latest = max(self._latest, message.get("time", 0))
         match message["kind"]:
             case "study" | "open":
                 self._opened.add(key)
@@ -163,7 +165,9 @@ class OutboxRecorder:
                 self._told |= {(key, point[0], point[2]): point for point in message["metrics"]}
 
     def _now(self) -> int:
-        return int(self.clock() * 1000)
+        """Return the time in ms, never before what was told last: MLflow takes the latest number for the last one."""
+        self._latest = max(self._latest, int(self.clock() * 1000))
+        return self._latest
 
     def _place(self, path: Path) -> str:
         """Return a path as seen from the work folder, since the home may move."""

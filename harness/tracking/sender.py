@@ -135,14 +135,12 @@ class Sender:
             self.delivery.ask()
         except Exception as error:
             if not self.away:
-                self.away = "it does not answer"
-                self.tell(
-                    f"MLflow does not answer, its messages wait and the study goes on: {words_of(error)}"
-                )
+                self.away = "it takes none now"
+                self.tell(f"MLflow takes no messages now: they wait, the study goes on ({words_of(error)})")
             return False
         if self.away:
             self.away = ""
-            self.tell("MLflow answers again")
+            self.tell("MLflow takes messages again")
             self._ended.wait(SETTLE)
         return True
 

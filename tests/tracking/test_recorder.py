@@ -81,6 +81,14 @@ def test_a_number_told_again_keeps_its_time_and_another_one_does_not(tmp_path: P
     assert three["seconds"][:2] == [4.0, 2]
 
 
+def test_a_clock_that_goes_backwards_does_not_make_a_later_number_an_earlier_one(tmp_path: Path) -> None:
+    for now in (5000.0, 100.0, 6000.0):
+        recorder = recorder_of(tmp_path)
+        recorder.clock = lambda now=now: now  # type: ignore[misc]
+        recorder.close_trial(TrialResult(plan(0), "failed", [], str(now)))
+    assert [m["time"] for m in messages(recorder, "end")] == [5_000_000, 5_000_000, 6_000_000]
+
+
 def test_files_are_named_from_the_work_folder_so_that_the_home_may_move(
     tmp_path: Path, monkeypatch: Any
 ) -> None:

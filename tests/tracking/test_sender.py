@@ -1,6 +1,7 @@
 """Delivery beside a search that waits for nothing: a store that refuses, a real server dead, hung and killed."""
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from harness.errors import Interrupted
 from harness.execute.task import Status
+from harness.tracking import outbox as outbox_module
 from harness.tracking import sender as module
 from harness.tracking.delivery import Delivery
 from harness.tracking.outbox import Outbox
@@ -111,12 +113,28 @@ def test_a_store_that_is_away_at_the_end_is_waited_for_a_little_and_what_waits_i
     lines = Sent(Store("http://127.0.0.1:9", None), tmp_path).finish()
     assert time.monotonic() - began < 8
     assert len(lines) == 2
-    assert lines[0].startswith("MLflow does not answer, its messages wait and the study goes on: ")
+    assert lines[0].startswith("MLflow takes no messages now: they wait, the study goes on (")
     assert lines[1] == (
-        f"MLflow (it does not answer): 5 messages wait for it in {tmp_path}/tracking; "
+        f"MLflow (it takes none now): 5 messages wait for it in {tmp_path}/tracking; "
         "the next `run tiny` or `doctor tiny` delivers them"
     )
     assert Outbox(tmp_path).waiting == 5
+
+
+def test_without_room_for_its_own_notes_the_sender_stops_and_says_so(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    a_small_study(recorder_of(tmp_path, KEY))
+    monkeypatch.setattr(outbox_module, "write_synced", full)
+    lines = Sent(store, tmp_path).finish()
+    assert lines[0] == f"{tmp_path}/tracking: No space left on device; what MLflow is to be told waits"
+    monkeypatch.undo()
+    assert Outbox(tmp_path).waiting == 5
+    Sent(store, tmp_path).finish()
+    assert runs(store) == {KEY: "KILLED", f"{KEY}/0": "KILLED", f"{KEY}/0/0": "KILLED"}
 
 
 def test_who_lost_the_study_delivers_nothing_more(store: Store, tmp_path: Path) -> None:
