@@ -45,7 +45,9 @@ DRIVERS = Table(
     Column("study", String(200), primary_key=True),
     Column("owner", String(32), nullable=False),  # empty: nobody
     Column("host", String(255), nullable=False),
-    Column("machine", String(128), nullable=False),  # host, start of its system, name space of its processes
+    Column(
+        "machine", String(128), nullable=False
+    ),  # the start of its system, the name space of its processes
     Column("process", Integer, nullable=False),
     Column("started", String(64), nullable=False),  # the process; a number may be used again
     Column("epoch", BigInteger, nullable=False),  # how often the lock was taken

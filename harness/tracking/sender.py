@@ -15,7 +15,7 @@ REST = 2.0  # s in which messages come together before they are sent
 TRIES = 5  # of a message that MLflow does not take although it answers
 LONGEST_PAUSE = 30.0  # s between two tries while it does not answer
 SETTLE = 2.0  # s it is left alone once it answers again: requests given up before may only now be carried out
-QUIET = 15.0  # s without a delivery after which the end of a study no longer waits
+QUIET = 60.0  # s without a delivery after which the end of a study no longer waits
 MOST = 600.0  # s that it waits in all
 
 
@@ -111,7 +111,7 @@ class Sender:
                     return self._refuse(messages, error)
                 if not answers and self._finishing.is_set():
                     return False
-                self._finishing.wait(pause)
+                (self._ended if answers else self._finishing).wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 self.outbox.note(messages[-1][0], len(messages))
