@@ -3,6 +3,8 @@
 import contextlib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,68 +19,114 @@ from harness.model.classical import baseline_scores
 from harness.prepare import Files, Prepared, facts, run_tags, write_files
 from harness.progress import Progress
 from harness.report import Leaderboard, as_markdown, read_leaderboard, study_metrics
-from harness.search.ledger import Ledger, kept_baselines
+from harness.search.database import optuna_url
+from harness.search.ledger import BASELINES, STUDY, Ledger, kept_baselines
+from harness.search.lock import DriverLock, only_driver
 from harness.search.optimize import JobMaker, Search
-from harness.search.repair import train_anew, unusable_folds
-from harness.search.slots import Slots, optuna_url
+from harness.search.repair import remove_leftovers, train_anew, unusable_folds
+from harness.search.slots import Slots
 from harness.search.trial import State, Together, TrialPlan
-from harness.tracking.recorder import MlflowRecorder, StudyFacts
-from harness.tracking.store import Store, in_one_line
+from harness.tracking.delivery import Delivery
+from harness.tracking.outbox import Outbox
+from harness.tracking.recorder import PLACE, OutboxRecorder, StudyFacts, place
+from harness.tracking.sender import Sender
+from harness.tracking.store import Store
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import FoldJob, fold_folder
+
+LAST_WAIT = (
+    8.0  # s for MLflow when the run ends otherwise than by its last trial; what waits is delivered next time
+)
 
 ShouldStop = Callable[[], bool]
 
 
-def open_recorder(prepared: Prepared, store: Store) -> MlflowRecorder:
-    """Open the tracking store, before anything else is written. Raises ConfigError where it cannot be used."""
-    study = prepared.study
-    study_facts = StudyFacts(
-        key=prepared.key,
-        settings=study.decisive(),
-        tags=run_tags(prepared),
-        data_name=study.data.dataset.name,
-        data_digest=prepared.manifest,
-        data_source=str(prepared.root),
-    )
-    with in_one_line(store):
-        client = store.client()
-        return MlflowRecorder(client, store.experiment(client, study.name), study_facts)
+@dataclass(frozen=True)
+class _Desk:
+    """What one driver works with."""
+
+    prepared: Prepared
+    files: Files
+    slots: Slots
+    recorder: OutboxRecorder
+    sender: Sender
+    console: Console
+    should_stop: ShouldStop
 
 
 def drive(
     prepared: Prepared,
-    recorder: MlflowRecorder,
+    store: Store,
     *,
     home: Path,
     caches: Path,
     console: Console,
     watch: Callable[[], ShouldStop],
-) -> Leaderboard:
+) -> tuple[Leaderboard, str]:
     """Write what fold runs read, carry the trials through their folds, and return the leaderboard.
 
+    With it comes the id of the experiment in MLflow, empty if that never answered: nothing here waits for it.
     `watch` is called when fold runs begin, and returns what tells whether to stop them; until then nothing is lost
-    by a KeyboardInterrupt. Raises Interrupted, after every run is marked; TrainingError, LeakageError, DataError.
+    by a KeyboardInterrupt. Raises ConfigError where another driver has the study, Interrupted, after every run is
+    marked; TrainingError, LeakageError, DataError.
     """
-    files = write_files(prepared, home=home, caches=caches)
-    baselines = _baselines(prepared, files)
-    slots = Slots(prepared.study, prepared.identity, optuna_url(home), files.work)
-    ledger = Ledger(files.work / "ledger", slots.results())
-    make_job, should_stop = _job_maker(prepared, files), watch()
+    home.mkdir(parents=True, exist_ok=True)
+    url, tell = optuna_url(home), partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    with only_driver(url, prepared.key, tell=tell) as lock:
+        files = write_files(prepared, home=home, caches=caches)
+        baselines = _baselines(prepared, files)
+        with closing(Slots(prepared.study, prepared.identity, url, files.work, lock.hold)) as slots:
+            outbox = Outbox(files.work, lock.hold)
+            recorder = OutboxRecorder(outbox, _study_facts(prepared, files.work), files.work)
+            # after Slots: both bring their databases up to date with Alembic, which can do one at a time
+            sender = Sender(outbox, Delivery(store, prepared.key, files.work), tell)
+            sender.start()
+            desk = _Desk(prepared, files, slots, recorder, sender, console, _while_held(lock, watch()))
+            return _carry_out(desk, baselines), sender.delivery.experiment
+
+
+def _while_held(lock: DriverLock, wish: ShouldStop) -> ShouldStop:
+    """Return what tells of the wish to stop, and raises Interrupted once another driver has the study."""
+
+    def should_stop() -> bool:
+        lock.hold()
+        return wish()
+
+    return should_stop
+
+
+def _study_facts(prepared: Prepared, work: Path) -> StudyFacts:
+    study = prepared.study
+    return StudyFacts(
+        key=prepared.key,
+        settings=study.decisive(),
+        tags=run_tags(prepared) | {PLACE: place(work)},
+        data_name=study.data.dataset.name,
+        data_digest=prepared.manifest,
+        data_source=str(prepared.root),
+    )
+
+
+def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
+    prepared, files, recorder = desk.prepared, desk.files, desk.recorder
+    ledger = Ledger(files.work / "ledger", desk.slots.results())
+    remove_leftovers(files.work, ledger.results)
     try:
         with closing(build_executor(prepared.study.execute, log=files.work / "workers.log")) as executor:
-            _mend(ledger, make_job, executor, (console, should_stop))
+            _mend(desk, ledger, executor)
             ledger.open_study(facts(prepared), baselines)
             recorder.open_study(_artifacts(files))
-            _search(prepared, slots, make_job, (recorder, ledger), executor, (console, should_stop))
+            _search(desk, ledger, executor)
     except BaseException as error:
         with contextlib.suppress(Exception):  # what ended the run is what has to be told
             note = as_markdown(read_leaderboard(ledger.folder))
             recorder.close_study(*_ending(error), note=note, metrics={})
+        desk.sender.finish(most=LAST_WAIT)
         raise
     board = read_leaderboard(ledger.folder)
     write_synced(ledger.folder / "report.md", as_markdown(board).encode())
     recorder.close_study("complete", "", note=as_markdown(board), metrics=study_metrics(board))
+    desk.sender.finish(desk.should_stop)
     return board
 
 
@@ -96,12 +144,15 @@ def _baselines(prepared: Prepared, files: Files) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _artifacts(files: Files) -> dict[str, Path]:
-    return {
-        "leakage": files.work / "leakage",
-        "split": files.split,
-        "study": files.work / "ledger" / "study.json",
-    }
+def _artifacts(files: Files) -> list[tuple[Path, str]]:
+    """Return the files and folders on the study's run, with the folder each is shown in."""
+    ledger = files.work / "ledger"
+    return [
+        (files.work / "leakage", "leakage"),
+        (files.split, "split"),
+        (ledger / STUDY, "study"),
+        (ledger / BASELINES, "study"),
+    ]
 
 
 def _ending(error: BaseException) -> tuple[State, str]:
@@ -111,13 +162,14 @@ def _ending(error: BaseException) -> tuple[State, str]:
     return state, " ".join(str(error).split()) or type(error).__name__
 
 
-def _mend(ledger: Ledger, make_job: JobMaker, executor: Executor, view: tuple[Console, ShouldStop]) -> None:
+def _mend(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
     """Train anew what was lost of finished trials; the ledger and the promotion read it."""
-    console, should_stop = view
     folds = unusable_folds(ledger.results)
     for (trial, fold), reason in folds.items():
-        console.print(f"trial {trial} fold {fold} is trained anew: {reason}", highlight=False, soft_wrap=True)
-    train_anew(ledger.results, folds, make_job, executor, should_stop)
+        line = f"trial {trial} fold {fold} is trained anew: {reason}"
+        desk.console.print(line, highlight=False, soft_wrap=True)
+    make_job = _job_maker(desk.prepared, desk.files)
+    train_anew(ledger.results, folds, make_job, executor, desk.should_stop)
 
 
 def _job_maker(prepared: Prepared, files: Files) -> JobMaker:
@@ -136,22 +188,15 @@ def _job_maker(prepared: Prepared, files: Files) -> JobMaker:
     return make_job
 
 
-def _search(
-    prepared: Prepared,
-    slots: Slots,
-    make_job: JobMaker,
-    records: tuple[MlflowRecorder, Ledger],
-    executor: Executor,
-    view: tuple[Console, ShouldStop],
-) -> None:
-    (console, should_stop), search, folds = view, prepared.study.search, prepared.split.count
-    with Progress(console, search.trials, folds, len(slots.results())) as progress:
+def _search(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
+    search, folds = desk.prepared.study.search, desk.prepared.split.count
+    with Progress(desk.console, search.trials, folds, len(desk.slots.results())) as progress:
         Search(
-            slots,
-            make_job,
+            desk.slots,
+            _job_maker(desk.prepared, desk.files),
             folds=folds,
             trials=search.trials,
             window=search.window,
             executor=executor,
-            recorder=Together([*records, progress]),
-        ).run(should_stop)
+            recorder=Together([desk.recorder, ledger, progress]),
+        ).run(desk.should_stop)

@@ -11,8 +11,8 @@ from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, PromotionRefused
 from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
-from harness.tracking.recorder import attached_report, find_trial_run, referred_report
 from harness.tracking.registry import CHAMPION, champion, log_model, register, set_alias
+from harness.tracking.runs import attached_report, find_trial_run, referred_report
 from harness.tracking.store import Store
 from harness.train.foldrun import committed_result, fold_folder
 

@@ -1,4 +1,4 @@
-"""The story of a study, and the command line: run, check, report, promote, ui. Imported by nobody."""
+"""The story of a study, and the command line: run, check, report, promote, doctor, ui. Imported by nobody."""
 
 import os
 import signal
@@ -27,16 +27,16 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
-from harness.drive import drive, open_recorder
+from harness.doctor import Examination
+from harness.drive import drive
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, audit_again, facts, other_code, prepare, write_report
 from harness.promote import promote_best
-from harness.report import Leaderboard, as_markdown, as_table, read_leaderboard, warnings
+from harness.report import as_markdown, read_leaderboard
+from harness.screen import show, show_links, summarize, warn_of_changes
 from harness.search.ledger import find_ledger
-from harness.search.lock import only_driver
 from harness.studyfile import find_study, naming, read_study
-from harness.tracking.recorder import flatten
-from harness.tracking.store import PORT, Store, in_one_line, links, open_store, serve, ui_command
+from harness.tracking.store import PORT, answering, in_one_line, open_store, serve
 from harness.train.checkpoint import write_synced
 from harness.variants import build_every_choice
 
@@ -56,10 +56,10 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
         )
-    recorder = open_recorder(prepared, store)
-    with only_driver(home / "work" / prepared.key):
-        board = drive(prepared, recorder, home=home, caches=CACHES, console=console, watch=on_stop_signals)
-    summarize(board, store, name, home)
+    board, experiment = drive(
+        prepared, store, home=home, caches=CACHES, console=console, watch=on_stop_signals
+    )
+    summarize(console, board, store, name, home, experiment)
     return board.as_dict()
 
 
@@ -92,10 +92,10 @@ def report(name: str, home: Path) -> dict[str, Any]:
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
-    warn_of_changes(study, file, board)
+    warn_of_changes(console, study, file, board)
     page = ledger / "report.md"
     write_synced(page, as_markdown(board).encode())
-    show(board)
+    show(console, board)
     console.print(f"written to {page}", highlight=False)
     return board.as_dict()
 
@@ -105,8 +105,8 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
-    warn_of_changes(study, file, board)
-    store = open_store(home)
+    warn_of_changes(console, study, file, board)
+    store = answering(open_store(home))
     places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
     again = partial(audit_again, board.facts, study.data.dataset, **places)
     done = promote_best(store, board.facts, board.best, ledger.parent, again)
@@ -121,27 +121,36 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     return asdict(done) | {"uri": done.uri, "tracking_uri": store.uri}
 
 
+def doctor(name: str | None, home: Path) -> dict[str, Any]:
+    """Find and repair disagreements between disk, Optuna and MLflow, of one study or of all."""
+    wanted = load(name)[0].name if name else None
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    examination = Examination(home, open_store(home), tell)
+    found = examination.of(wanted) if wanted else examination.of_all()
+    for one in found:
+        tell(f"{'mended' if one.mended else 'left'}: {one.study}: {one.what}")
+    if not found:
+        tell("disk, Optuna and MLflow agree")
+    return {
+        "mended": [asdict(one) for one in found if one.mended],
+        "left": [asdict(one) for one in found if not one.mended],
+    }
+
+
 def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
     """Serve MLflow's own pages on this machine, with links that open the trials sorted by IoU."""
     wanted = load(name)[0].name if name else None
-    store = open_store(home)
+    store = answering(open_store(home))
     if store.artifacts is None:  # a server, which runs already
-        show_links(store, wanted, store.shown)
+        show_links(console, store, wanted, store.shown)
         return {"address": store.shown}
     address = f"http://127.0.0.1:{port}"
     with serve(store, port) as server:
         console.print(f"MLflow on {address} (Ctrl-C ends it)", highlight=False)
-        show_links(store, wanted, address)
+        show_links(console, store, wanted, address)
         with contextlib.suppress(KeyboardInterrupt):
             server.wait()
     return {"address": address}
-
-
-def show_links(store: Store, name: str | None, address: str) -> None:
-    """Print links that open the trials of one study, or of all."""
-    for experiment, key in store.experiments(name).items():
-        for what, link in links(key, address=address).items():
-            console.print(f"  {experiment}, {what}:  {link}", highlight=False, soft_wrap=True)
 
 
 def load(name: str) -> tuple[Study, Path]:
@@ -165,49 +174,6 @@ def built_and_prepared(study: Study, file: Path, home: Path) -> Prepared:
         return prepare(study, base=file.parent.resolve(), home=home, caches=CACHES)
 
 
-def summarize(board: Leaderboard, store: Store, name: str, home: Path) -> None:
-    """Show the leaderboard and the command of each next step."""
-    show(board)
-    again = f"{store.prefix}{sys.executable} -m harness.study"
-    place = "" if home == Path("mlruns") else f" --home {home}"
-    experiment = store.experiments(board.facts["name"])[board.facts["name"]]
-    pages = links(experiment, address=None if store.artifacts else store.shown)
-    lines = {
-        "see it in MLflow": ui_command(store, name, home),
-        "then open": pages["trials as a list"],
-        "as charts": pages["trials as charts"],
-        "promote the best": f"{again} promote {name}{place}",
-        "more trials": f"{again} run {name} --trials {2 * len(board.trials)}{place}",
-        "this table again": f"{again} report {name}{place}",
-    }
-    for what, command in lines.items():
-        console.print(f"{what:>18}:  {command}", highlight=False, markup=False, soft_wrap=True)
-
-
-def warn_of_changes(study: Study, file: Path, board: Leaderboard) -> None:
-    """Say in one line when the study file no longer is the one that the results are of."""
-    if study.identity(board.facts["split"]) == board.facts["identity"]:
-        return
-    before = flatten(board.facts["settings"])
-    changed = [path for path, value in flatten(study.decisive()).items() if before.get(path) != value]
-    console.print(
-        f"{file} has changed since this run ({', '.join(changed) or 'settings were taken out'}): "
-        "this is of the file as it was; run it to get results of its own",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def show(board: Leaderboard) -> None:
-    """Print the leaderboard with what must be known beside it."""
-    if board.facts["description"]:
-        console.print(board.facts["description"], highlight=False, markup=False)
-    console.print(as_table(board, console.width))
-    for warning in warnings(board):
-        console.print(f"- {warning}", highlight=False, markup=False)
-
-
 def on_stop_signals() -> Callable[[], bool]:
     """From now on a first Ctrl-C or SIGTERM is noted, a second one ends at once; return what tells of the first."""
     stopped = False
@@ -228,12 +194,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, promote, ui):
+    for verb in (run, check, report, promote, doctor, ui):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
         one.add_argument(
-            "name", metavar="NAME", nargs="?" if verb is ui else None, help="studies/NAME.yaml, or a path"
+            "name",
+            metavar="NAME",
+            nargs="?" if verb in (doctor, ui) else None,
+            help="studies/NAME.yaml, or a path",
         )
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")

@@ -47,6 +47,11 @@ class Tiny:
     split: Path
     cache: Path
 
+    @property
+    def caches(self) -> Path:
+        """Where everything that is slow to find out about these pictures is kept."""
+        return self.cache.parent
+
     def with_settings(self, **settings: Any) -> Study:
         """Return the study with some settings replaced, dots written as two underscores."""
         return self.study.with_settings({k.replace("__", "."): v for k, v in settings.items()})
@@ -94,6 +99,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     manifest.samples.to_parquet(root / "samples.parquet")
     cache = build_cache(manifest.samples, index.root, study.data, root / "cache")
     return Tiny(study, root / "samples.parquet", freeze(split, root / "folds"), cache.folder)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an MLflow database without runs, to be copied: making its tables takes seconds."""
+    from harness.tracking.store import Store  # its import takes seconds too
+
+    home = tmp_path_factory.mktemp("mlflow")
+    Store(f"sqlite:///{home / 'mlflow.db'}", None).client().search_experiments()
+    return home / "mlflow.db"
 
 
 def _draw(root: Path) -> None:

@@ -23,9 +23,11 @@ train.checkpoint train.outbox train.snapshot train.version train.start train.val
 train.fold train.resume train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
-search.trial search.pruner search.space search.slots search.optimize search.repair search.ledger search.lock
-tracking.store tracking.recorder tracking.served_model tracking.registry
-promote report variants splitting prepare progress drive
+search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
+search.ledger
+tracking.store tracking.outbox tracking.recorder tracking.runs tracking.delivery tracking.sender tracking.reconcile \
+tracking.served_model tracking.registry
+promote report screen variants splitting prepare progress drive doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness.drive import drive, open_recorder
+from harness.drive import drive
 from harness.prepare import Prepared, prepare
 from harness.promote import promote_best
 from harness.report import Leaderboard
@@ -33,9 +33,9 @@ def ran(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared,
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "HARNESS_OPTUNA_URL"):
             patch.delenv(name, raising=False)
-        recorder, console = open_recorder(prepared, open_store(home)), Console(file=io.StringIO())
-        board = drive(
-            prepared, recorder, home=home, caches=home, console=console, watch=lambda: lambda: False
+        store, console = open_store(home), Console(file=io.StringIO())
+        board, _ = drive(
+            prepared, store, home=home, caches=home, console=console, watch=lambda: lambda: False
         )
     return prepared, board, home
 

@@ -521,12 +521,36 @@ def test_ctrl_c_while_the_data_are_read_is_one_line_at_once_and_leaves_nothing(
     assert not (tmp_path / "home").exists()
 
 
-def test_a_server_that_does_not_answer_is_one_line_at_once(
+def test_a_server_that_never_answers_costs_a_study_nothing_and_doctor_delivers_it_later(
     tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
-    assert main(["run", str(write(tmp_path, settings(data_of(tiny)))), "--home", "home"]) == 2
+    content = settings(data_of(tiny))
+    content["search"] = content["search"] | {"trials": 1}
+    file = write(tmp_path, content)
+    assert main(["run", str(file), "--home", "home", "--json"]) == 0
+    shown = capfd.readouterr()
+    assert json.loads(shown.out)["best_trial"] == 0
+    assert shown.err.count("MLflow takes no messages now: they wait, the study goes on") == 1
+    assert "wait for it in home/work/tiny-" in shown.err
+    assert "secret" not in shown.err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert main(["doctor", str(file), "--home", "home", "--json"]) == 0
+    said = json.loads(capfd.readouterr().out)
+    assert ["messages that waited for MLflow" in one["what"] for one in said["mended"]] == [True]
+    client = MlflowClient(f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}")
+    assert [run.info.status for run in client.search_runs(["1"])] == ["FINISHED"] * 4
+    assert main(["doctor", "--home", "home", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == {"mended": [], "left": []}
+
+
+def test_a_server_that_does_not_answer_is_one_line_at_once_where_its_answer_is_needed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    assert main(["ui", "--home", "home"]) == 2
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert "MLFLOW_TRACKING_URI: 127.0.0.1:9 does not answer" in line
     assert "secret" not in line

@@ -30,7 +30,7 @@ class Ledger:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_synced(self.folder / BASELINES, baselines.to_parquet())
-        self._write_trials()
+        self.write_trials()
         write_synced(self.folder / STUDY, json.dumps(facts, indent=1).encode())
 
     def open_trial(self, plan: TrialPlan) -> None:
@@ -48,9 +48,10 @@ class Ledger:
     def close_trial(self, result: TrialResult) -> None:
         if result.state != "interrupted":
             self.results[result.plan.number] = result
-            self._write_trials()
+            self.write_trials()
 
-    def _write_trials(self) -> None:
+    def write_trials(self) -> None:
+        """Write the table of the trials that are finished."""
         rows = [_row(self.results[number]) for number in sorted(self.results)]
         write_synced(
             self.folder / TRIALS, pd.DataFrame(rows, columns=None if rows else ["trial"]).to_parquet()
@@ -76,6 +77,22 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """Return the study's facts alone, which are there whatever else was lost."""
     facts: dict[str, Any] = json.loads((folder / STUDY).read_bytes())
     return facts
+
+
+def lost_parts(folder: Path, results: Mapping[int, TrialResult]) -> list[str]:
+    """Return the names of a ledger's files that cannot be read, or do not list the trials that are finished."""
+    lost = []
+    for name in (BASELINES, TRIALS, STUDY):
+        try:
+            if name == STUDY:
+                read_facts(folder)
+            elif name == TRIALS and set(pd.read_parquet(folder / name)["trial"]) != set(results):
+                lost.append(name)
+            else:
+                pd.read_parquet(folder / name)
+        except (OSError, ValueError, KeyError):
+            lost.append(name)
+    return lost
 
 
 def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:

@@ -73,9 +73,9 @@ class Search:
                 return
             plan, fold = running.slot.plan, running.unsubmitted.pop(0)
             job = self.make_job(plan, fold)
+            self.recorder.open_fold(plan.number, fold)
             # else the outbox of a stopped attempt would be read
             shutil.rmtree(job.working, ignore_errors=True)
-            self.recorder.open_fold(plan.number, fold)
             self._outboxes[plan.number, fold] = OutboxReader(job.working, job.final)
             self.executor.submit(job)
 

@@ -1,4 +1,4 @@
-"""Train the missing and damaged folds of finished trials anew, so that what is told of them can be shown again."""
+"""Mend what a study left on disk: lost folds of finished trials are trained anew, what nobody needs is removed."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -9,9 +9,27 @@ from harness.errors import DataError, Interrupted, TrainingError
 from harness.execute.task import Executor, Key, Outcome, key_of
 from harness.search.optimize import POLL, JobMaker
 from harness.search.trial import TrialResult
+from harness.train.checkpoint import is_committed
 from harness.train.foldrun import FoldJob, FoldResult, committed_result
 
 NEAR = 0.01  # IoU by which a fold trained anew on a GPU may differ; on a CPU it is equal to the bit
+
+
+def remove_leftovers(work: Path, results: Mapping[int, TrialResult]) -> list[Path]:
+    """Remove what a driver that was killed left behind and no fold run will go on from; return it."""
+    found = [path for kind in ("working", "cancelled") for path in work.glob(f"[0-9]*/[0-9]*.{kind}")]
+    found += [path for path in work.glob("[0-9]*/[0-9]*.saved") if _is_needless(path, results)]
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return found
+
+
+def _is_needless(saved: Path, results: Mapping[int, TrialResult]) -> bool:
+    """Tell whether a fold run is committed, or its trial was finished without it."""
+    trial, fold = int(saved.parent.name), int(saved.stem)
+    finished = results.get(trial)
+    without = finished is not None and fold not in {f.fold for f in finished.folds}
+    return without or is_committed(saved.with_suffix(""))
 
 
 def unusable_folds(results: Mapping[int, TrialResult]) -> dict[Key, str]:

@@ -1,8 +1,7 @@
 """Trials as numbered slots in Optuna's database; what a trial is asked from does not depend on who finished first."""
 
-import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from harness.config import Study
 from harness.errors import ConfigError
 from harness.paths import take
 from harness.ranges import Value
+from harness.search.database import engine_options
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
@@ -22,7 +22,6 @@ from harness.train.foldrun import FoldResult, fold_folder
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-LOCK_TIMEOUT = 60.0  # s a writer waits for SQLite; sqlite3's own 5 s are too short under load
 STATES: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
@@ -48,13 +47,23 @@ class Slot:
 
 
 class Slots:
-    """The trials of one study, 0 to its budget; asking, telling, and reading back after a restart."""
+    """The trials of one study, 0 to its budget; asking, telling, and reading back after a restart.
 
-    def __init__(self, study: Study, identity: str, url: str, work: Path) -> None:
-        self.study, self._work = study, work
+    `guard` is called before anything is written.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        identity: str,
+        url: str,
+        work: Path,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.study, self._work, self._guard = study, work, guard
         self._space = study.dimensions()
         self._baselines = baseline_params(study)
-        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=engine_options(url))
         self._stored = optuna.create_study(
             storage=self._storage,
             study_name=f"{study.name}-{identity[:8]}",
@@ -73,6 +82,7 @@ class Slots:
 
         Raises ConfigError when it was opened with other parameters, which means that the code of the search changed.
         """
+        self._guard()
         twin = self._window(number).ask()
         params = suggest(twin, self._space)
         plan = self._plan(number, params)
@@ -87,9 +97,14 @@ class Slots:
 
     def tell(self, slot: Slot, result: TrialResult) -> None:
         """Store how a trial ended; a failed one has no value."""
+        self._guard()
         slot.stored.set_user_attr("reason", result.reason)
         slot.stored.set_user_attr("folds", [_without_place(fold) for fold in result.folds])
         self._stored.tell(slot.stored, result.iou_mean, STATES[result.state])
+
+    def unfinished(self) -> list[int]:
+        """Return the numbers of the trials that were begun and have no end."""
+        return [t.number for t in self._stored.get_trials(deepcopy=False) if not t.state.is_finished()]
 
     def close(self) -> None:
         """Let go of the database."""
@@ -174,12 +189,11 @@ def _refuse_unsearched(baseline: Mapping[str, Value], wanted: Study, study: Stud
             )
 
 
-def optuna_url(home: Path) -> str:
-    """Return the database of HARNESS_OPTUNA_URL, else the one under `home`."""
-    return os.environ.get("HARNESS_OPTUNA_URL") or f"sqlite:///{home.resolve() / 'optuna.db'}"
-
-
-def _engine_options(url: str) -> dict[str, Any]:
-    if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": LOCK_TIMEOUT}}
-    return {"pool_pre_ping": True}
+def is_stored(url: str, study: str) -> bool:
+    """Tell whether the database holds this study (<name>-<id8>)."""
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=engine_options(url))
+    try:
+        return study in optuna.get_all_study_names(storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()

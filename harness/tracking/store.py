@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shlex
 import socket
 import sqlite3
@@ -20,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import ConfigError, TrackingError
@@ -74,34 +76,43 @@ class Store:
 
 
 def open_store(home: Path) -> Store:
-    """Return the store of MLFLOW_TRACKING_URI, else the database under `home`; nothing is written.
+    """Return the store of MLFLOW_TRACKING_URI, else the database under `home`; nothing is written, nobody is asked.
 
-    Raises ConfigError for what MLflow cannot use; it would try for minutes where nobody answers.
+    Raises ConfigError for what MLflow cannot use.
     """
     home = home.resolve()
     uri = os.environ.get(VARIABLE) or f"sqlite:///{home / 'mlflow.db'}"
     store = Store(uri, None if _kind(uri) in SERVERS else home / "artifacts")
     _refuse_unknown_kind(store)
     _refuse_broken_file(store)
-    _refuse_silent_server(store)
+    _refuse_missing_driver(store)
+    _address(store)
+    return store
+
+
+def answering(store: Store) -> Store:
+    """Return the store, for what cannot wait. Raises ConfigError where nobody answers."""
+    if address := _address(store):
+        try:
+            socket.create_connection(address, timeout=ANSWER_WITHIN).close()
+        except OSError as error:
+            raise _silent(store, error) from None
     return store
 
 
 @contextlib.contextmanager
-def in_one_line(store: Store | None = None) -> Iterator[None]:
-    """Turn what MLflow raises into a ConfigError where `store` is opened, into a TrackingError later."""
+def in_one_line() -> Iterator[None]:
+    """Turn what MLflow raises into a TrackingError."""
     try:
         yield
     except MlflowException as error:
-        said = " ".join(str(error).split())
-        if store is None:
-            raise TrackingError(f"MLflow: {said}; what is committed is kept") from error
-        raise ConfigError(f"{store.shown}: MLflow cannot use it: {said}") from error
-    except (SQLAlchemyError, ImportError) as error:  # from a database's driver
-        if store is None:
-            raise
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{store.shown}: cannot be opened: {said}") from error
+        raise TrackingError(f"MLflow: {words_of(error)}; what is committed is kept") from error
+
+
+def words_of(error: Exception) -> str:
+    """Return what an exception says as one line, the passwords of addresses left out."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"(://[^\s:/@]*):[^\s/@]*@", r"\1:***@", said)
 
 
 @contextlib.contextmanager
@@ -202,19 +213,30 @@ def _refuse_broken_file(store: Store) -> None:
         raise ConfigError(f"{path}: is no database of MLflow ({error}); name another file") from None
 
 
-def _refuse_silent_server(store: Store) -> None:
-    parts = urlsplit(store.uri)
-    port_of_kind = (SERVERS | DATABASES)[_kind(store.uri)]
-    if port_of_kind is None or (parts.hostname is None and _kind(store.uri) in DATABASES):  # a local socket
-        return
+def _refuse_missing_driver(store: Store) -> None:
+    if _kind(store.uri) in DATABASES:
+        try:
+            create_engine(store.uri).dispose()  # opens nothing
+        except (SQLAlchemyError, ImportError) as error:
+            raise ConfigError(f"{store.shown}: cannot be opened: {words_of(error)}") from error
+
+
+def _address(store: Store) -> tuple[str, int] | None:
+    """Return where the store's server listens, if it has one that can be asked. Raises ConfigError for a wrong port."""
+    parts, port = urlsplit(store.uri), (SERVERS | DATABASES)[_kind(store.uri)]
+    if port is None or (parts.hostname is None and _kind(store.uri) in DATABASES):  # a local socket
+        return None
     try:
-        address = parts.hostname or "", parts.port or port_of_kind
-        socket.create_connection(address, timeout=ANSWER_WITHIN).close()
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{VARIABLE}: {parts.netloc.rpartition('@')[2]} does not answer ({_reason(error)}); "
-            "start the server, or unset the variable to use the database under --home"
-        ) from None
+        return parts.hostname or "", parts.port or port
+    except ValueError as error:
+        raise _silent(store, error) from None
+
+
+def _silent(store: Store, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{VARIABLE}: {urlsplit(store.uri).netloc.rpartition('@')[2]} does not answer ({_reason(error)}); "
+        "start the server, or unset the variable to use the database under --home"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -90,7 +90,8 @@ def _write(job: FoldJob, iou: float) -> None:
     job.working.mkdir(parents=True)
     outbox = Outbox(job.working)
     for number in (1, 2):
-        outbox.append({"number": number, "loss": 1.0 / number, "iou": iou * number / 2})
+        rates = {"lr": 1e-3, "gradient_norm": 1.0, "predicted_share": 0.1, "images_per_second": 9.0}
+        outbox.append({"number": number, "loss": 1.0 / number, "iou": iou * number / 2} | rates)
     counts = {"tp": 10, "fp": 5, "fn": 5, "valid": 100, "objects": 2, "found": 1, "predicted": 2, "false": 1}
     pd.DataFrame([{"photo": "a", "group": "a", "fold": job.fold} | counts]).to_parquet(
         job.working / OUT_OF_FOLD

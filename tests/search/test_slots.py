@@ -5,7 +5,7 @@ import optuna
 import pytest
 
 from harness.errors import ConfigError
-from harness.search.slots import Slot, Slots, baseline_params, optuna_url
+from harness.search.slots import Slot, Slots, baseline_params
 from harness.search.trial import TrialResult
 from tests.search.formula import Formula, Home, score, study, table
 
@@ -125,12 +125,3 @@ def test_two_studies_of_one_name_share_a_database_and_no_trial(home: Home) -> No
 def test_a_baseline_outside_the_space_is_named_by_its_number(baseline: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         baseline_params(study(baselines=({"loss": "dice_bce"}, baseline)))
-
-
-def test_the_database_is_under_home_unless_one_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
-    assert optuna_url(tmp_path) == f"sqlite:///{tmp_path}/optuna.db"
-    monkeypatch.setenv("HARNESS_OPTUNA_URL", "postgresql://host/optuna")
-    assert optuna_url(tmp_path) == "postgresql://host/optuna"

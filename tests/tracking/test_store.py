@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from harness.errors import ConfigError
-from harness.tracking.store import ONLY_TRIALS, Store, links, open_store, serve, ui_command
+from harness.tracking.store import ONLY_TRIALS, Store, answering, links, open_store, serve, ui_command
 
 
 def free_port() -> int:
@@ -62,7 +62,7 @@ def test_artifacts_of_a_named_database_are_below_home_too(
         ),
         ("sqlite:///broken.db", "broken.db: is no database of MLflow"),
         ("sqlite:///.", "is no database of MLflow"),
-        ("postgresql://user:secret@127.0.0.1:9/db", "127.0.0.1:9 does not answer"),
+        ("mssql+none://user:secret@127.0.0.1:9/db", "cannot be opened"),
         ("http://127.0.0.1:port", "127.0.0.1:port does not answer"),
     ],
 )
@@ -77,6 +77,16 @@ def test_a_store_that_mlflow_cannot_use_is_one_line_at_once(
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_silent_server_is_an_error_only_for_what_cannot_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    store = open_store(tmp_path)
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9 does not answer") as caught:
+        answering(store)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_database_that_somebody_writes_into_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

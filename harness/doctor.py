@@ -1,0 +1,166 @@
+"""Find where disk, Optuna and MLflow disagree about studies, mend it, and say what the next run will mend."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.config import Study
+from harness.errors import ConfigError, TrackingError
+from harness.search.database import optuna_url
+from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
+from harness.search.lock import only_driver
+from harness.search.repair import remove_leftovers, unusable_folds
+from harness.search.slots import Slots, is_stored
+from harness.tracking.delivery import Delivery
+from harness.tracking.outbox import Outbox
+from harness.tracking.reconcile import mark_orphan, orphans, reconcile
+from harness.tracking.runs import attached_file
+from harness.tracking.store import Store
+from harness.train.checkpoint import write_synced
+from harness.train.foldrun import fold_folder
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A disagreement: `mended` now, or left to the next run or a person, and `what` says which."""
+
+    study: str  # <name>-<id8>
+    what: str
+    mended: bool
+
+
+@dataclass
+class Examination:
+    """A look at the studies of one home, each under its lock."""
+
+    home: Path
+    store: Store
+    tell: Callable[[str], None]
+    found: list[Finding] = field(default_factory=list)
+
+    def of_all(self) -> list[Finding]:
+        """Examine every study; one that is being run is left alone."""
+        for work in self._works():
+            try:
+                self._under_lock(work.name, self._study)
+            except ConfigError as error:
+                self.found.append(Finding(work.name, f"left alone: {error}", mended=False))
+        return self._with_orphans("")
+
+    def of(self, name: str) -> list[Finding]:
+        """Examine the studies of this name. Raises ConfigError when one of them is being run."""
+        for work in self._works():
+            if _name(work.name) == name:
+                self._under_lock(work.name, self._study)
+        return self._with_orphans(name)
+
+    def _works(self) -> list[Path]:
+        folders = [path for path in sorted((self.home / "work").glob("*")) if path.is_dir()]
+        return [path for path in folders if re.search("-[0-9a-f]{8}$", path.name)]
+
+    def _under_lock(self, key: str, examine: Callable[[Path, Callable[[], None]], None]) -> None:
+        with only_driver(optuna_url(self.home), key, tell=self.tell) as lock:
+            examine(self.home / "work" / key, lock.hold)
+
+    def _mended(self, work: Path, what: str) -> None:
+        self.found.append(Finding(work.name, what, mended=True))
+
+    def _left(self, work: Path, what: str) -> None:
+        self.found.append(Finding(work.name, what, mended=False))
+
+    def _study(self, work: Path, guard: Callable[[], None]) -> None:
+        delivery = Delivery(self.store, work.name, work)
+        self._mlflow(work, Outbox(work, guard), delivery)
+        facts = self._facts(work, delivery)
+        if facts is None:
+            return self._left(work, "its ledger is lost and not in MLflow: the next run writes it anew")
+        if not is_stored(optuna_url(self.home), work.name):
+            return self._left(
+                work,
+                "Optuna does not know it: the next run asks its trials again and takes the committed folds",
+            )
+        try:
+            study = Study.model_validate(facts["settings"])
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            return self._left(work, f"its settings cannot be read by this version of the code: {reason}")
+        with closing(Slots(study, facts["identity"], optuna_url(self.home), work, guard)) as slots:
+            self._disk(work, slots)
+        return None
+
+    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> None:
+        try:
+            done = reconcile(outbox, delivery, self.tell)
+        except TrackingError as error:
+            waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
+            return self._left(work, f"{error}{waiting}")
+        if done.made_again:
+            self._mended(work, f"runs gone from MLflow, {done.made_again} of them: made again")
+        if done.delivered:
+            self._mended(work, f"messages that waited for MLflow, {done.delivered} of them: delivered")
+        if done.taken > 0:
+            self._mended(work, f"messages that MLflow had refused, {done.taken} of them: delivered")
+        if done.waiting:
+            self._left(work, f"messages that still wait for MLflow: {done.waiting}")
+        if done.refused:
+            self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
+        for key in done.ended:
+            self._mended(work, f"run {key} was open in MLflow and its driver is gone: marked as killed")
+        return None
+
+    def _facts(self, work: Path, delivery: Delivery) -> Mapping[str, Any] | None:
+        """Return the facts of a study; what is lost of them and of its baselines is fetched from MLflow."""
+        folder = work / "ledger"
+        for name in (BASELINES, STUDY):
+            if name in lost_parts(folder, {}):
+                try:
+                    content = attached_file(delivery.client, _name(work.name), work.name, f"study/{name}")
+                except TrackingError:
+                    return None
+                folder.mkdir(exist_ok=True)
+                write_synced(folder / name, content)
+                _as_old_as(folder / name, work / "samples.parquet")
+                self._mended(work, f"{name} of its ledger was lost: fetched from MLflow")
+        return read_facts(folder)
+
+    def _disk(self, work: Path, slots: Slots) -> None:
+        results = slots.results()
+        if removed := remove_leftovers(work, results):
+            self._mended(work, f"leftovers of fold runs that were killed, {len(removed)} of them: removed")
+        if trials := slots.unfinished():
+            numbers = ", ".join(map(str, trials))
+            self._left(work, f"trials begun and not finished ({numbers}): the next run goes on with them")
+        damaged = unusable_folds(results)
+        for (trial, fold), reason in damaged.items():
+            place = fold_folder(work, trial, fold)
+            self._left(work, f"{place} is not what was committed: the next run trains it anew ({reason})")
+        if TRIALS in lost_parts(work / "ledger", results) and not damaged:
+            Ledger(work / "ledger", results).write_trials()
+            self._mended(work, "the table of its trials was lost or not that of Optuna: rebuilt")
+
+    def _with_orphans(self, name: str) -> list[Finding]:
+        """Mark the studies (of this name, or all) that only MLflow has, and return all that was found."""
+        known = {work.name for work in self._works()}
+        try:
+            alone = orphans(self.store, self.home, known) if self.home.is_dir() else []
+            for key in (key for key in alone if name in ("", _name(key))):
+                self._under_lock(key, lambda work, guard: mark_orphan(Delivery(self.store, work.name, work)))
+                self._mended(self.home / key, "MLflow has it and the disk does not: marked as an orphan")
+        except TrackingError as error:
+            self._left(self.home / name, f"studies that only MLflow has were not looked for: {error}")
+        return self.found
+
+
+def _name(key: str) -> str:
+    return key.rpartition("-")[0]
+
+
+def _as_old_as(path: Path, other: Path) -> None:
+    """Let a file that was fetched not pass for the newest run's."""
+    if other.exists():
+        times = other.stat()
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -1,0 +1,209 @@
+"""What a look at disk, Optuna and MLflow finds and mends, each planted once; the second look finds nothing to mend."""
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from harness.doctor import Examination, Finding
+from harness.drive import drive
+from harness.errors import ConfigError
+from harness.prepare import Prepared, prepare
+from harness.report import read_leaderboard
+from harness.search.database import optuna_url
+from harness.search.lock import only_driver
+from harness.tracking.outbox import Outbox
+from harness.tracking.recorder import place
+from harness.tracking.store import Store, open_store
+from tests.conftest import SHORT, Tiny
+from tests.test_drive import started
+from tests.test_drive_killed import live
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    home = tmp_path_factory.mktemp("prepared")
+    study = tiny.with_settings(**SHORT, search__trials=2)
+    return prepare(study, base=home, home=home, caches=tiny.caches)
+
+
+def go_on(prepared: Prepared, home: Path, tiny: Tiny) -> str:
+    console = Console(file=io.StringIO(), width=400)
+    drive(
+        prepared,
+        open_store(home),
+        home=home,
+        caches=tiny.caches,
+        console=console,
+        watch=lambda: lambda: False,
+    )
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    prepared: Prepared, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path
+) -> Path:
+    home = started(tmp_path_factory.mktemp("finished") / "home", empty_mlflow)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("HARNESS_OPTUNA_URL", raising=False)
+        go_on(prepared, home, tiny)
+    return home
+
+
+@pytest.fixture
+def home(finished: Path, tmp_path: Path) -> Path:
+    """A home with a study that is finished and in order, for a test to spoil."""
+    shutil.copytree(finished, tmp_path / "home")
+    return tmp_path / "home"
+
+
+def client_of(home: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+
+
+def looked_at(home: Path, store: Store | None = None) -> tuple[list[str], list[str]]:
+    """Return what is mended and what is left."""
+    found = Examination(home, store or open_store(home), print).of_all()
+    return [one.what for one in found if one.mended], [one.what for one in found if not one.mended]
+
+
+def test_a_study_in_order_has_nothing_to_mend(home: Path) -> None:
+    assert looked_at(home) == ([], [])
+
+
+def test_what_a_killed_driver_left_is_mended_and_the_study_goes_on(
+    prepared: Prepared, tiny: Tiny, tmp_path: Path, empty_mlflow: Path
+) -> None:
+    home = started(tmp_path / "home", empty_mlflow)
+    assert live(prepared, home, tiny.caches, writes=60) == 0
+    (home / "work" / prepared.key / "0" / "9.working").mkdir(parents=True)
+    (home / "work" / prepared.key / "0" / "9.cancelled").touch()
+    mended, left = looked_at(home)
+    said = "\n".join(mended)
+    assert "open in MLflow and its driver is gone: marked as killed" in said
+    assert "leftovers of fold runs that were killed" in said
+    assert left == ["trials begun and not finished (0): the next run goes on with them"]
+    found = client_of(home).search_runs(["1"])
+    assert {run.info.status for run in found} <= {"KILLED", "FINISHED"}
+    assert f"{prepared.key}/0" in {run.data.tags["harness.fold_run"] for run in found}
+    assert looked_at(home) == ([], left)
+    go_on(prepared, home, tiny)
+    assert {run.info.status for run in client_of(home).search_runs(["1"])} == {"FINISHED"}
+    assert looked_at(home) == ([], [])
+
+
+def test_a_lost_ledger_is_rebuilt_to_the_same_table(home: Path, prepared: Prepared) -> None:
+    ledger = home / "work" / prepared.key / "ledger"
+    before = read_leaderboard(ledger)
+    shutil.rmtree(ledger)
+    mended, _ = looked_at(home)
+    assert [what.partition(" ")[0] for what in mended[:2]] == ["baselines.parquet", "study.json"]
+    assert "the table of its trials was lost" in mended[2]
+    assert read_leaderboard(ledger) == before
+    assert looked_at(home) == ([], [])
+    (ledger / "trials.parquet").write_bytes(b"PAR1")
+    assert looked_at(home)[0] == ["the table of its trials was lost or not that of Optuna: rebuilt"]
+    assert read_leaderboard(ledger) == before
+
+
+def test_runs_that_are_gone_from_mlflow_are_made_again_with_every_number(
+    home: Path, prepared: Prepared
+) -> None:
+    client = client_of(home)
+
+    def state() -> dict[str, object]:
+        return {
+            run.data.tags["harness.fold_run"]: (run.info.status, run.data.metrics, run.data.params)
+            for run in client.search_runs(["1"])
+        }
+
+    before = state()
+    for run in client.search_runs(["1"]):
+        if run.data.tags["harness.fold_run"] in (f"{prepared.key}/1", f"{prepared.key}/1/0"):
+            client.delete_run(run.info.run_id)
+    assert looked_at(home) == (["runs gone from MLflow, 2 of them: made again"], [])
+    assert state() == before
+    assert looked_at(home) == ([], [])
+
+
+def test_what_mlflow_refused_is_sent_again_once_it_may_be_taken(home: Path, prepared: Prepared) -> None:
+    outbox = Outbox(home / "work" / prepared.key)
+    outbox.append({"kind": "log", "key": f"{prepared.key}/7", "metrics": [["loss", 1.0, 1, 5]]})
+    mended, left = looked_at(home)
+    assert mended == ["messages that waited for MLflow, 1 of them: delivered"]
+    assert left == [f"messages that MLflow refuses: 1, kept in {outbox.refused}"]
+    assert looked_at(home) == ([], left)
+    client = client_of(home)
+    client.create_run("1", tags={"harness.fold_run": f"{prepared.key}/7"})
+    mended, left = looked_at(home)
+    assert mended[0] == "messages that MLflow had refused, 1 of them: delivered"
+    assert left == []
+    assert looked_at(home) == ([], [])
+
+
+def test_a_damaged_fold_is_left_to_the_next_run_which_trains_it_anew(
+    home: Path, prepared: Prepared, tiny: Tiny
+) -> None:
+    (home / "work" / prepared.key / "1" / "0" / "weights.safetensors").write_bytes(b"x")
+    mended, (left,) = looked_at(home)
+    assert mended == []
+    assert "1/0 is not what was committed: the next run trains it anew" in left
+    assert "trial 1 fold 0 is trained anew" in go_on(prepared, home, tiny)
+    assert looked_at(home) == ([], [])
+
+
+def test_a_study_that_only_mlflow_has_is_marked_and_those_of_other_homes_are_not(home: Path) -> None:
+    client = client_of(home)
+    tags = {"harness.level": "study", "harness.fold_run": "tiny-ffffffff"}
+    ours = client.create_run("1", tags=tags | {"harness.place": place(home / "work" / "tiny-ffffffff")})
+    trial = client.create_run("1", tags={"harness.fold_run": "tiny-ffffffff/0"})
+    other = client.create_run(
+        "1", tags=tags | {"harness.fold_run": "tiny-eeeeeeee", "harness.place": "elsewhere"}
+    )
+    assert looked_at(home) == (["MLflow has it and the disk does not: marked as an orphan"], [])
+    states = [client.get_run(run.info.run_id) for run in (ours, trial, other)]
+    assert [run.info.status for run in states] == ["KILLED", "KILLED", "RUNNING"]
+    assert states[0].data.tags["harness.orphan"] == "no work on disk"
+    assert looked_at(home) == ([], [])
+
+
+def test_a_study_that_is_being_run_is_refused_by_name_and_left_alone_among_all(
+    home: Path, prepared: Prepared
+) -> None:
+    (home / "work" / prepared.key / "0" / "9.working").mkdir()
+    with only_driver(optuna_url(home), prepared.key):
+        with pytest.raises(ConfigError, match=f"{prepared.key}: this study is being run by process"):
+            Examination(home, open_store(home), print).of("tiny")
+        mended, (left,) = looked_at(home)
+        assert mended == []
+        assert left.startswith(f"left alone: {prepared.key}: this study is being run by process")
+    assert Examination(home, open_store(home), print).of("another") == []
+    assert Examination(home, open_store(home), print).of("tiny") == [
+        Finding(prepared.key, "leftovers of fold runs that were killed, 1 of them: removed", mended=True)
+    ]
+
+
+def test_without_mlflow_the_rest_is_mended_and_what_waits_is_said(home: Path, prepared: Prepared) -> None:
+    (home / "work" / prepared.key / "0" / "9.working").mkdir()
+    Outbox(home / "work" / prepared.key).append({"kind": "log", "key": "k", "metrics": []})
+    mended, left = looked_at(home, Store("http://127.0.0.1:9", None))
+    assert mended == ["leftovers of fold runs that were killed, 1 of them: removed"]
+    assert left[0].startswith("MLflow does not answer: ")
+    assert left[0].endswith("; messages that wait for it: 1")
+    assert left[1].startswith("studies that only MLflow has were not looked for: ")
+
+
+def test_where_nothing_was_ever_run_nothing_is_made(tmp_path: Path) -> None:
+    assert looked_at(tmp_path / "home") == ([], [])
+    assert not (tmp_path / "home").exists()
