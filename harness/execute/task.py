@@ -71,8 +71,6 @@ def carry_out(job: FoldJob, should_stop: Callable[[], bool]) -> Outcome:
         return Outcome(key, "failed", reason=str(error))
     except Exception as error:  # a bug, or no memory: it must not take the other folds with it
         traceback.print_exception(error, file=sys.stderr)
-        if should_stop():  # loader processes got the signal too
-            return Outcome(key, "interrupted", reason=f"fold {job.fold}: stopped")
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = (str(error).splitlines() or [""])[0]
         reason = f"fold {job.fold}: {type(error).__name__}: {message} ({where.filename}:{where.lineno})"

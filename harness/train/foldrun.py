@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,11 @@ class FoldResult:
     folder: str
     skipped_steps: int = 0  # whose loss or gradient was not a number
     parts: int = 1  # that batches were computed in, at most; 1 unless memory ran out
+    loader_restarts: int = 0  # times that loader workers died or hung; they change no bit
+
+    def work(self) -> "FoldResult":
+        """Return it without the marks of how it was computed; on a CPU equal jobs have equal work, to the bit."""
+        return replace(self, seconds=0.0, folder="", loader_restarts=0)
 
     @property
     def out_of_fold(self) -> pd.DataFrame:
@@ -201,6 +206,7 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
         folder=str(working),
         skipped_steps=sum(e.skipped for e in epochs),
         parts=max(e.parts for e in epochs),
+        loader_restarts=sum(e.loader_restarts for e in epochs),
     )
     write_synced(working / OUT_OF_FOLD, rows.to_parquet())
     save_weights(training.kept(), working / WEIGHTS)

@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldJob, FoldResult, comm
 from harness.train.outbox import OUTBOX
 from tests.conftest import SHORT, Tiny
 
-CLOCK = {"seconds", "images_per_second"}
+MARKS = {"seconds", "images_per_second", "loader_restarts"}  # of how something was computed
 SETTINGS = {**SHORT, "train__average": 0.3}
 
 
@@ -34,16 +35,16 @@ def epochs_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / OUTBOX).read_text().splitlines()]
 
 
-def without_clock(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in CLOCK}
+def without_marks(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in MARKS}
 
 
 def assert_same_work(one: FoldResult, other: FoldResult) -> None:
     """Hold two fold runs to each other to the last bit."""
-    assert without_clock(asdict(one) | {"folder": ""}) == without_clock(asdict(other) | {"folder": ""})
+    assert one.work() == other.work()
     assert sha256(one.weights) == sha256(other.weights)
     assert sha256(Path(one.folder) / OUT_OF_FOLD) == sha256(Path(other.folder) / OUT_OF_FOLD)
-    told = [[without_clock(e) for e in epochs_of(Path(r.folder))] for r in (one, other)]
+    told = [[without_marks(e) for e in epochs_of(Path(r.folder))] for r in (one, other)]
     assert told[0] == told[1]
 
 
@@ -138,7 +139,42 @@ def test_the_number_of_loader_workers_changes_no_bit(
     done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path, workers: int
 ) -> None:
     result = run_fold(tiny.job(tmp_path, **SETTINGS, train__loader_workers=workers))
+    assert result.loader_restarts == 0
     assert_same_work(result, done[1])
+
+
+DYING = """
+import os, sys
+
+def die(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("images.bin"):
+        opened.append(arguments)
+        if len(opened) > 8:  # in the second epoch
+            os._exit(1)
+
+if "--multiprocessing-fork" in sys.argv:
+    opened = []
+    sys.addaudithook(die)
+"""
+
+
+def test_loader_workers_that_die_are_told_of_once_and_change_no_bit(
+    done: tuple[FoldJob, FoldResult],
+    tiny: Tiny,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DYING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = tiny.job(tmp_path / "work", **SETTINGS, train__loader_workers=1)
+    result = run_fold(job)
+    assert_same_work(result, done[1])
+    assert result.loader_restarts == 1
+    told = [e["loader_restarts"] for e in epochs_of(job.final)]
+    assert sum(told) == 1
+    assert told[0] == 0
+    assert capsys.readouterr().err.count("loader workers given up") == 1
 
 
 def test_a_collapsed_fold_is_not_committed(tiny: Tiny, tmp_path: Path) -> None:
