@@ -9,7 +9,8 @@ HarnessError                     1
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
 ├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
-└── Interrupted                 75   stopped on request; the same command goes on
+└── Interrupted                 75   stopped; the same command goes on
+    └── DiskFull                75   no room for what must be kept: free some first
 """
 
 from collections.abc import Mapping
@@ -65,3 +66,7 @@ class Interrupted(HarnessError):
     """Stopped on request; everything committed is kept and the same command goes on."""
 
     exit_code = 75
+
+
+class DiskFull(Interrupted):
+    """There is no room for what must be kept; once there is, the same command goes on."""

@@ -68,8 +68,9 @@ class Local:
             self._ended.append(_cancelled(job))
         for job in [worker.job for worker in self._workers if worker.job]:
             if key_of(job) == key:
-                _cancel_file(job).parent.mkdir(parents=True, exist_ok=True)
-                _cancel_file(job).touch()
+                with contextlib.suppress(OSError):  # on a full disk the fold run ends by itself
+                    _cancel_file(job).parent.mkdir(parents=True, exist_ok=True)
+                    _cancel_file(job).touch()
 
     def close(self) -> None:
         """End the workers; a fold run that is not committed may be gone on with from what it saved."""
@@ -137,9 +138,10 @@ class Local:
         outcomes = [_outcome(json.loads(line)) for line in lines]
         if not outcomes or worker.job is None:
             return outcomes
-        if outcomes[-1].status == "interrupted" and not _cancel_file(worker.job).exists():
+        last = outcomes[-1]
+        if last.status == "interrupted" and not last.blocked and not _cancel_file(worker.job).exists():
             return []  # it was told to stop, and ends now
-        if outcomes[-1].out_of_memory and worker.job.parts < MOST_PARTS:
+        if last.out_of_memory and worker.job.parts < MOST_PARTS:
             return self._in_more_parts(worker)
         _cancel_file(worker.job).unlink(missing_ok=True)
         worker.job = None

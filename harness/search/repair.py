@@ -35,7 +35,8 @@ def train_anew(
 ) -> None:
     """Train these folds of finished trials; their scores stay as they were told.
 
-    Raises Interrupted when `should_stop` says so, TrainingError when a fold ends otherwise than it did before.
+    Raises Interrupted when `should_stop` says so or the disk is full, TrainingError when a fold ends otherwise than it
+    did before.
     """
     waiting = [make_job(results[trial].plan, fold) for trial, fold in sorted(folds)]
     running: list[FoldJob] = []
@@ -55,6 +56,8 @@ def train_anew(
 
 def _refuse_another_end(outcome: Outcome, results: Mapping[int, TrialResult]) -> None:
     trial, number = outcome.key
+    if outcome.blocked:
+        raise Interrupted(outcome.reason)
     told = next(fold for fold in results[trial].folds if fold.fold == number)
     if outcome.result is None or not _same(outcome.result, told):
         ended = outcome.reason if outcome.result is None else f"IoU {outcome.result.iou:.6f}"

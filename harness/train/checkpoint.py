@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from harness.errors import DataError
+from harness.train.room import writing
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -22,16 +23,17 @@ def save_weights(network: nn.Module, path: Path) -> None:
 
 
 def commit(working: Path, final: Path) -> None:
-    """Turn the folder `working` into the committed folder `final`: manifest of hashes, then one rename.
+    """Turn the folder `working` into the committed folder `final`: manifest of hashes, one rename. Raises DiskFull.
 
     An earlier uncommitted `final` cannot exist, since only this function makes it.
     """
     files = sorted(p for p in working.iterdir() if p.is_file() and p.name != MANIFEST)
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_synced(working / MANIFEST, json.dumps(hashes, indent=1).encode())
-    sync_folder(working)
-    working.rename(final)
-    sync_folder(final.parent)
+    with writing(working):
+        sync_folder(working)
+        working.rename(final)
+        sync_folder(final.parent)
 
 
 def is_committed(folder: Path) -> bool:
@@ -65,19 +67,24 @@ def _read_manifest(folder: Path) -> dict[str, str]:
 def fresh_folder(folder: Path) -> Path:
     """Return an empty folder; what an interrupted attempt left there is removed."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with writing(folder):
+        folder.mkdir(parents=True)
     return folder
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or absent, also after a power cut."""
+    """Write a file so that it is whole or absent, also after a power cut. Raises DiskFull."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # another process may write it too
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    try:
+        with writing(path.parent, len(content)):
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)  # what there was no room for
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,6 +30,7 @@ from harness.train.checkpoint import (
 from harness.train.fold import train_fold
 from harness.train.outbox import Outbox
 from harness.train.resume import capture, restore
+from harness.train.room import refuse_full_disk
 from harness.train.snapshot import Snapshots
 from harness.train.start import FoldData, FoldTraining, prepare
 from harness.train.validation import check_indices, out_of_fold
@@ -112,7 +113,7 @@ def run_fold(job: FoldJob, should_stop: ShouldStop = lambda: False) -> FoldResul
     """Return the result of a fold run, training it unless it is committed already, and whole.
 
     Goes on from the last step that an earlier attempt saved. Raises Collapsed, NotFinite, LeakageError, DataError,
-    Interrupted (the step is saved); nothing is committed then.
+    Interrupted (the step is saved), DiskFull (what was saved before is kept); nothing is committed then.
     """
     if is_committed(job.final):
         with contextlib.suppress(DataError):
@@ -189,6 +190,7 @@ def pick_device() -> torch.device:
 
 
 def _write_results(training: FoldTraining, working: Path, should_stop: ShouldStop) -> None:
+    refuse_full_disk(working, sum(value.nbytes for value in training.kept().state_dict().values()))
     rows, epochs = out_of_fold(training, should_stop), training.history
     validated = [e for e in epochs if e.iou is not None]
     best = max(validated, key=lambda e: (e.iou or 0.0, -e.number))

@@ -241,6 +241,26 @@ def test_a_fold_run_without_memory_goes_on_in_a_fresh_process_with_batches_in_pa
     executor.close()
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux limits another process's files")
+def test_a_worker_without_room_on_the_disk_says_so_and_goes_on_with_the_same_job_later(
+    workers: Local, tiny: Tiny, tmp_path: Path, undisturbed: Outcome
+) -> None:
+    job = tiny.job(tmp_path, **MIDDLE)
+    workers.submit(job)
+    wait_for_epoch(job)
+    process = busy_with(workers, job)
+    before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (300_000, before[1]))
+    outcome = outcomes_of(workers, 1)[0, 0]
+    assert (outcome.status, outcome.blocked) == ("interrupted", True)
+    assert "File too large" in outcome.reason
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+    assert newest_position(job.saved) >= (1, 0)
+    workers.submit(job)
+    assert_same_results(outcomes_of(workers, 1), {(0, 0): undisturbed})
+    assert alive(process.pid)
+
+
 def test_what_waits_is_cancelled_at_once(tiny: Tiny, tmp_path: Path) -> None:
     executor = Local(0, threads=1, log=tmp_path / "log")  # without workers everything waits
     job = tiny.job(tmp_path)
