@@ -10,7 +10,9 @@ HarnessError                     1
 ├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
 └── Interrupted                 75   stopped; the same command goes on
-    └── DiskFull                75   no room for what must be kept: free some first
+    └── Blocked                 75   not on request, but by what somebody must mend first
+        ├── DiskFull                 there is no room for what must be kept
+        └── TakenOver                another process is at work on the same fold run
 """
 
 from collections.abc import Mapping
@@ -63,10 +65,18 @@ class PromotionRefused(HarnessError):
 
 
 class Interrupted(HarnessError):
-    """Stopped on request; everything committed is kept and the same command goes on."""
+    """Stopped; everything committed is kept and the same command goes on."""
 
     exit_code = 75
 
 
-class DiskFull(Interrupted):
-    """There is no room for what must be kept; once there is, the same command goes on."""
+class Blocked(Interrupted):
+    """Nobody asked for the stop: something must be mended before the same command can go on."""
+
+
+class DiskFull(Blocked):
+    """There is no room for what must be kept."""
+
+
+class TakenOver(Blocked):
+    """Another process works on the same fold run, which is left to that one."""

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import cv2
 import torch
 
-from harness.errors import Collapsed, DataError, DiskFull, HarnessError, Interrupted, LeakageError
+from harness.errors import Blocked, Collapsed, DataError, HarnessError, Interrupted, LeakageError
 from harness.train.foldrun import FoldJob, FoldResult, run_fold
 
 # what a disk answers that no fold run can write to
@@ -25,7 +25,7 @@ class Outcome:
     """How a fold run ended; `result` is there when it was committed, `reason` when not.
 
     `unusable`: files are wrong, so the next fold run would fail too; the search must end. `out_of_memory`: in a
-    fresh process, with its batches in more parts, the fold run may succeed. `blocked`: interrupted by the machine, such
+    fresh process, with its batches in more parts, the fold run may succeed. `blocked`: interrupted, not on request but
     as by a full disk, which somebody must mend before the search can go on.
     """
 
@@ -68,7 +68,7 @@ def carry_out(job: FoldJob, should_stop: Callable[[], bool]) -> Outcome:
     except Collapsed as error:
         return Outcome(key, "collapsed", reason=str(error))
     except Interrupted as error:
-        return Outcome(key, "interrupted", reason=str(error), blocked=isinstance(error, DiskFull))
+        return Outcome(key, "interrupted", reason=str(error), blocked=isinstance(error, Blocked))
     except LeakageError as error:
         return Outcome(key, "leak", reason=str(error))
     except DataError as error:

@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from safetensors.torch import save
 from torch import nn
 
-from harness.errors import DataError
+from harness.errors import DataError, TakenOver
 from harness.train.room import writing
 
 MANIFEST = "manifest.json"
@@ -22,12 +23,15 @@ def save_weights(network: nn.Module, path: Path) -> None:
     write_synced(path, save(state))
 
 
-def commit(working: Path, final: Path) -> None:
+def commit(working: Path, final: Path, names: Iterable[str] = ()) -> None:
     """Turn the folder `working` into the committed folder `final`: manifest of hashes, one rename. Raises DiskFull.
 
-    An earlier uncommitted `final` cannot exist, since only this function makes it.
+    An earlier uncommitted `final` cannot exist, since only this function makes it. Raises TakenOver when one of the
+    files that it takes, `names`, is gone.
     """
     files = sorted(p for p in working.iterdir() if p.is_file() and p.name != MANIFEST)
+    if missing := set(names) - {path.name for path in files}:
+        raise TakenOver(f"{working / min(missing)}: was removed before it could be committed")
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     write_synced(working / MANIFEST, json.dumps(hashes, indent=1).encode())
     with writing(working):

@@ -27,8 +27,9 @@ from harness.train.checkpoint import (
     verify,
     write_synced,
 )
+from harness.train.claim import Claim, claimed
 from harness.train.fold import train_fold
-from harness.train.outbox import Outbox
+from harness.train.outbox import OUTBOX, Outbox
 from harness.train.resume import capture, restore
 from harness.train.room import refuse_full_disk
 from harness.train.snapshot import Snapshots
@@ -64,6 +65,11 @@ class FoldJob:
     def working(self) -> Path:
         """Where an attempt writes until it is committed."""
         return Path(f"{self.folder}.working")
+
+    @property
+    def lock(self) -> Path:
+        """What the process that works on it holds."""
+        return Path(f"{self.folder}.lock")
 
     @property
     def saved(self) -> Path:
@@ -112,30 +118,39 @@ def fold_folder(work: Path, trial: int, fold: int) -> Path:
 def run_fold(job: FoldJob, should_stop: ShouldStop = lambda: False) -> FoldResult:
     """Return the result of a fold run, training it unless it is committed already, and whole.
 
-    Goes on from the last step that an earlier attempt saved. Raises Collapsed, NotFinite, LeakageError, DataError,
-    Interrupted (the step is saved), DiskFull (what was saved before is kept); nothing is committed then.
+    Goes on from the last step that an earlier attempt saved, and waits for another process that is at work on it.
+    Raises Collapsed, NotFinite, LeakageError, DataError, Interrupted (the step is saved), Blocked (what was saved
+    before is kept); nothing is committed then.
     """
-    if is_committed(job.final):
-        with contextlib.suppress(DataError):
-            result = committed_result(job.final)
-            forget(job)  # left there if it was killed right after the commit
-            return result
-    shutil.rmtree(job.final, ignore_errors=True)  # damaged since it was committed
+    with claimed(job.lock, should_stop, _say) as claim:
+        if is_committed(job.final):
+            with contextlib.suppress(DataError):
+                result = committed_result(job.final)
+                forget(job)  # left there if it was killed right after the commit
+                return result
+        shutil.rmtree(job.final, ignore_errors=True)  # damaged since it was committed
+        _carry_through(job, claim, should_stop)
+        return committed_result(job.final)
+
+
+def _carry_through(job: FoldJob, claim: Claim, should_stop: ShouldStop) -> None:
+    """Train from where the last attempt stopped, and commit."""
     training, snapshots = _prepared(job)
     working = fresh_folder(job.working)
     outbox = Outbox(working, [epoch.as_dict() for epoch in training.history])
     try:
-        _train(training, outbox, snapshots, should_stop)
+        _train(training, outbox, snapshots, claim, should_stop)
         _write_results(training, working, should_stop)
+        claim.refuse_lost()
     except Interrupted:
-        snapshots.save(capture(training))
+        if claim.holds():
+            snapshots.save(capture(training))
         raise
     except (TrainingError, LeakageError):  # would end so again
         snapshots.remove()
         raise
-    commit(working, job.final)
+    commit(working, job.final, (RESULT, OUT_OF_FOLD, WEIGHTS, OUTBOX))
     snapshots.remove()
-    return committed_result(job.final)
 
 
 def forget(job: FoldJob) -> None:
@@ -150,7 +165,7 @@ def _prepared(job: FoldJob) -> tuple[FoldTraining, Snapshots]:
     training = prepare(study, data, job.fold, repeat=job.repeat, device=pick_device())
     training.parts = job.parts
     owner = _owner(job, study, training)
-    snapshots = Snapshots(job.saved, owner, lambda line: print(line, file=sys.stderr, flush=True))
+    snapshots = Snapshots(job.saved, owner, _say)
     if found := snapshots.latest():
         restore(training, found)
     return training, snapshots
@@ -167,9 +182,12 @@ def _owner(job: FoldJob, study: Study, training: FoldTraining) -> str:
     return hashlib.sha256(json.dumps([settings, data, code], sort_keys=True).encode()).hexdigest()
 
 
-def _train(training: FoldTraining, outbox: Outbox, snapshots: Snapshots, should_stop: ShouldStop) -> None:
+def _train(
+    training: FoldTraining, outbox: Outbox, snapshots: Snapshots, claim: Claim, should_stop: ShouldStop
+) -> None:
     with closing(train_fold(training, should_stop)) as running:
         for epoch in running:
+            claim.refuse_lost()
             outbox.append(epoch.as_dict())
             if epoch.number % training.settings.checkpoint_every == 0:
                 snapshots.save(capture(training))
@@ -215,6 +233,10 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
     content = asdict(result)
     content.pop("folder")
     write_synced(working / RESULT, json.dumps(content, indent=1).encode())
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _device_name(device: torch.device) -> str:
