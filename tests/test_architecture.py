@@ -19,8 +19,8 @@ data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
 data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
-train.room train.claim train.checkpoint train.outbox train.snapshot train.version train.start train.validation \
-train.fold train.resume train.foldrun
+train.room train.claim train.checkpoint train.shared train.outbox train.snapshot train.version \
+train.start train.validation train.fold train.resume train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
 search.trial search.pruner search.space search.slots search.optimize search.repair search.ledger search.lock

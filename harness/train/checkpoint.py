@@ -45,6 +45,11 @@ def is_committed(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def committed_files(folder: Path) -> list[str]:
+    """Return the names of the files that make a committed folder, the manifest's too. Raises DataError."""
+    return [*_read_manifest(folder), MANIFEST]
+
+
 def verify(folder: Path) -> None:
     """Hold a committed folder's files to their hashes. Raises DataError naming the first one that differs."""
     for name, wanted in _read_manifest(folder).items():

@@ -16,7 +16,7 @@ import torch
 
 from harness.config import Study
 from harness.data.cache import open_cache
-from harness.data.split import read_split
+from harness.data.split import Split, read_split
 from harness.errors import DataError, Interrupted, LeakageError, TrainingError
 from harness.train.checkpoint import (
     WEIGHTS,
@@ -32,6 +32,7 @@ from harness.train.fold import train_fold
 from harness.train.outbox import OUTBOX, Outbox
 from harness.train.resume import capture, restore
 from harness.train.room import refuse_full_disk
+from harness.train.shared import Shared
 from harness.train.snapshot import Snapshots
 from harness.train.start import FoldData, FoldTraining, prepare
 from harness.train.validation import check_indices, out_of_fold
@@ -39,6 +40,7 @@ from harness.train.version import code_digest
 
 RESULT = "result.json"
 OUT_OF_FOLD = "out_of_fold.parquet"
+FILES = (RESULT, OUT_OF_FOLD, WEIGHTS, OUTBOX)
 
 ShouldStop = Callable[[], bool]
 
@@ -55,6 +57,7 @@ class FoldJob:
     cache: str
     folder: str  # the committed result
     repeat: int = 0
+    shared: str = ""  # folder of the index of committed folds that studies share; empty: nothing is shared
     parts: int = 1  # that a batch is computed in: 2 or more where memory ran out with fewer
 
     @property
@@ -95,10 +98,11 @@ class FoldResult:
     skipped_steps: int = 0  # whose loss or gradient was not a number
     parts: int = 1  # that batches were computed in, at most; 1 unless memory ran out
     loader_restarts: int = 0  # times that loader workers died or hung; they change no bit
+    shared_from: str = ""  # study, trial and fold that trained it, where that was another one
 
     def work(self) -> "FoldResult":
         """Return it without the marks of how it was computed; on a CPU equal jobs have equal work, to the bit."""
-        return replace(self, seconds=0.0, folder="", loader_restarts=0)
+        return replace(self, seconds=0.0, folder="", loader_restarts=0, shared_from="")
 
     @property
     def out_of_fold(self) -> pd.DataFrame:
@@ -134,8 +138,38 @@ def run_fold(job: FoldJob, should_stop: ShouldStop = lambda: False) -> FoldResul
 
 
 def _carry_through(job: FoldJob, claim: Claim, should_stop: ShouldStop) -> None:
+    """Commit what another study has committed already, else train from where the last attempt stopped."""
+    study, device = Study.model_validate(job.study), pick_device()
+    data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
+    owner = _owner(job, study, data.split, device)
+    if not _taken_over(job, owner, device):
+        training = prepare(study, data, job.fold, repeat=job.repeat, device=device)
+        training.parts = job.parts
+        _trained(job, training, Snapshots(job.saved, owner, _say), claim, should_stop)
+    forget(job)
+    if job.shared and committed_result(job.final).parts == 1:  # more parts make other sums
+        Shared(Path(job.shared)).offer(_machine(owner, device), job.final)
+
+
+def _taken_over(job: FoldJob, owner: str, device: torch.device) -> bool:
+    """Commit a fold run that equals this one, where there is one; tell whether there was."""
+    working = fresh_folder(job.working)
+    source = Shared(Path(job.shared)).take(_machine(owner, device), working) if job.shared else None
+    if source is None:
+        return False
+    content = json.loads((working / RESULT).read_bytes())
+    content["shared_from"] = content["shared_from"] or "/".join(source.parts[-3:])
+    write_synced(working / RESULT, json.dumps(content, indent=1).encode())
+    commit(working, job.final, FILES)
+    return True
+
+
+def _trained(
+    job: FoldJob, training: FoldTraining, snapshots: Snapshots, claim: Claim, should_stop: ShouldStop
+) -> None:
     """Train from where the last attempt stopped, and commit."""
-    training, snapshots = _prepared(job)
+    if found := snapshots.latest():
+        restore(training, found)
     working = fresh_folder(job.working)
     outbox = Outbox(working, [epoch.as_dict() for epoch in training.history])
     try:
@@ -149,8 +183,7 @@ def _carry_through(job: FoldJob, claim: Claim, should_stop: ShouldStop) -> None:
     except (TrainingError, LeakageError):  # would end so again
         snapshots.remove()
         raise
-    commit(working, job.final, (RESULT, OUT_OF_FOLD, WEIGHTS, OUTBOX))
-    snapshots.remove()
+    commit(working, job.final, FILES)
 
 
 def forget(job: FoldJob) -> None:
@@ -158,28 +191,21 @@ def forget(job: FoldJob) -> None:
     shutil.rmtree(job.saved, ignore_errors=True)
 
 
-def _prepared(job: FoldJob) -> tuple[FoldTraining, Snapshots]:
-    """Return the training where the last attempt left it, and the snapshots it goes on with."""
-    study = Study.model_validate(job.study)
-    data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
-    training = prepare(study, data, job.fold, repeat=job.repeat, device=pick_device())
-    training.parts = job.parts
-    owner = _owner(job, study, training)
-    snapshots = Snapshots(job.saved, owner, _say)
-    if found := snapshots.latest():
-        restore(training, found)
-    return training, snapshots
-
-
-def _owner(job: FoldJob, study: Study, training: FoldTraining) -> str:
+def _owner(job: FoldJob, study: Study, split: Split, device: torch.device) -> str:
     """Return the digest of all that decides a training's numbers: settings, data, fold, kind of device, code."""
     settings = study.decisive()
     for name in ("search", "folds", "profile"):  # the folds are in the split
         settings.pop(name)
     rows = hashlib.sha256(Path(job.samples).read_bytes()).hexdigest()
-    data = (rows, Path(job.cache).name, training.data.split.id, job.repeat, job.fold)
-    code = (code_digest(), torch.__version__, training.device.type)
+    data = (rows, Path(job.cache).name, split.id, job.repeat, job.fold)
+    code = (code_digest(), torch.__version__, device.type)
     return hashlib.sha256(json.dumps([settings, data, code], sort_keys=True).encode()).hexdigest()
+
+
+def _machine(owner: str, device: torch.device) -> str:
+    """Return the digest of all that decides a fold run's last bits too: the kind of processor, and threads."""
+    kind = (torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), _device_name(device))
+    return hashlib.sha256(json.dumps([owner, kind]).encode()).hexdigest()
 
 
 def _train(
