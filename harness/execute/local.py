@@ -122,7 +122,8 @@ class Local:
                 stderr=log,
                 pass_fds=[send],
                 text=True,
-                env=environment | {"PYTHONPATH": _import_path(environment)},
+                # the driver has fetched what the networks begin from; workers open no connection
+                env=environment | {"PYTHONPATH": _import_path(environment), "HF_HUB_OFFLINE": "1"},
                 start_new_session=True,  # Ctrl-C in a terminal is for the driver, which stops its workers in order
             )
         os.close(send)  # so that the pipe ends when the worker does

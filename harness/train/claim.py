@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -44,7 +43,7 @@ def claimed(path: Path, should_stop: Callable[[], bool], tell: Callable[[str], N
     `tell` gets a line when there is somebody to wait for.
     """
     file = _taken(path, should_stop, tell)
-    claim = Claim(path, f"process {os.getpid()} on {socket.gethostname()}, {uuid.uuid4().hex}")
+    claim = Claim(path, f"process {os.getpid()} on {os.uname().nodename}, {uuid.uuid4().hex}")
     try:
         with writing(path.parent):
             file.truncate(0)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +154,41 @@ def test_what_libraries_print_goes_to_the_log(workers: Local, log: Path) -> None
     text = log.read_text()
     assert text.count('{"key": [0, 0]}') > 2
     assert "noise without end of line" in text
+
+
+ALONE = """
+import os, socket, sys
+
+def refuse(event, arguments):
+    inet = event == "socket.__new__" and arguments[1] in (socket.AF_INET, socket.AF_INET6)
+    network = inet or event.startswith(("socket.getaddr", "socket.gethost", "socket.getname"))
+    database = event == "sqlite3.connect" or event == "import" and arguments[0] in ("mlflow", "optuna", "sqlalchemy")
+    if network or database:
+        os.write(2, f"refused: {event} {arguments}\\n".encode())
+        os._exit(97)
+
+if "harness.execute.worker" in sys.orig_argv or "--multiprocessing-fork" in sys.argv:
+    os.write(2, b"watched\\n")
+    sys.addaudithook(refuse)
+"""
+
+
+def test_workers_need_neither_network_nor_database(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker and its loader worker end at the first socket of the network, at a database, and at its libraries."""
+    (tmp_path / "sitecustomize.py").write_text(ALONE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    executor, log = local(tmp_path / "log", workers=1), tmp_path / "log"
+    job = tiny.job(tmp_path / "work", **SHORT, train__loader_workers=1)
+    executor.submit(replace(job, shared=str(tmp_path / "shared")))
+    outcome = outcomes_of(executor, 1)[0, 0]
+    executor.close()
+    assert outcome.status == "committed", log.read_text()
+    assert outcome.result is not None
+    assert outcome.result.loader_restarts == 0
+    assert log.read_text().count("watched") == 2
 
 
 def busy_with(workers: Local, job: FoldJob) -> "subprocess.Popen[str]":
