@@ -18,6 +18,7 @@ from harness.data.cache import build_cache
 from harness.data.crops import Cropping
 from harness.data.loader import TrainingLoader, TrainingSet, to_tensor
 from harness.data.sampler import Batches, build_order
+from tests.conftest import content_of
 
 SIDE = 48  # px of a crop
 STREAMS = (17, 0, 2)
@@ -37,7 +38,6 @@ def samples() -> pd.DataFrame:
                 "height": height,
             }
             | {"width": width, "channels": 3 if number % 3 == 0 else 1, "positive": 16 * (number % 4 > 0)}
-            | {"pixels_sha256": str(number), "mask_sha256": str(number)}
         )
     return pd.DataFrame(rows)
 
@@ -52,6 +52,8 @@ def dataset(samples: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> 
         mask[10:14, 20:24] = 255 * (row.positive > 0)
         assert cv2.imwrite(str(root / row.sample), image)
         assert cv2.imwrite(str(root / row.mask), mask)
+    contents = [content_of(root, row.sample, row.mask) for row in samples.itertuples()]
+    samples = pd.concat([samples, pd.DataFrame(contents)], axis=1)
     cache = build_cache(samples, root, Data(dataset=Choice(name="folders")), root / "caches")
     augmentation = build_augmentation(Augment(strength=1.0))
     return TrainingSet(cache, Cropping(SIDE, 1.25, 0.8), augmentation, STREAMS)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from harness.config import Study
 from harness.errors import Collapsed, DataError
 from harness.evaluate.scores import mean_iou
+from harness.execute.task import carry_out
 from harness.model.metrics import NO_PIXELS, count_pixels, iou
 from harness.model.networks import build_network
 from harness.model.predict import network_logits, predict_photos
@@ -203,6 +204,31 @@ def test_a_missing_cache_is_an_error_and_nothing_is_committed(tiny: Tiny, tmp_pa
     with pytest.raises(DataError, match="gone: no decoded pictures here"):
         run_fold(job)
     assert not is_committed(job.final)
+
+
+def test_pictures_that_change_while_folds_are_trained_change_nothing(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path
+) -> None:
+    root = Path(tiny.study.data.dataset.settings["root"])
+    shutil.move(root, tmp_path / "gone")  # what is trained on was decoded and checked before
+    try:
+        assert_same_work(run_fold(tiny.job(tmp_path / "work", **SETTINGS)), done[1])
+    finally:
+        shutil.move(tmp_path / "gone", root)
+
+
+def test_decoded_pictures_that_are_damaged_end_the_fold_run_and_name_the_file(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    cache, name = tmp_path / "cache", "images.bin"
+    shutil.copytree(tiny.cache, cache)
+    content = bytearray((cache / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (cache / name).write_bytes(bytes(content))
+    outcome = carry_out(replace(tiny.job(tmp_path / "work", **SETTINGS), cache=str(cache)), lambda: False)
+    assert (outcome.status, outcome.unusable) == ("failed", True)
+    assert outcome.reason.startswith(f"{cache / name}: damaged at byte ")
+    assert "\n" not in outcome.reason
 
 
 def test_a_job_travels_as_json(done: tuple[FoldJob, FoldResult]) -> None:
