@@ -87,6 +87,14 @@ def test_each_big_dependency_has_one_door(path: Path) -> None:
         assert homes is None or here.startswith(homes), f"{here} imports {imported}; it belongs to {homes}"
 
 
+@pytest.mark.parametrize(
+    "path", [p for p in files() if name_of(p).startswith(("train.", "execute."))], ids=name_of
+)
+def test_durations_are_not_taken_from_a_clock_that_can_be_set(path: Path) -> None:
+    text = path.read_text()
+    assert not [clock for clock in ("time.time", "datetime", "from time import") if clock in text]
+
+
 def test_no_import_cycle_inside_the_audit() -> None:
     audit = {name_of(p): set(imports_of(p)) for p in files() if name_of(p).startswith("data.audit.")}
     placed: set[str] = set()

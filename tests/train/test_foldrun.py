@@ -1,8 +1,10 @@
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from harness.model.networks import build_network
 from harness.model.predict import network_logits, predict_photos
 from harness.train.checkpoint import MANIFEST, WEIGHTS, is_committed
 from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldJob, FoldResult, committed_result, run_fold
-from harness.train.outbox import OUTBOX
+from harness.train.outbox import OUTBOX, OutboxReader
 from tests.conftest import SHORT, Tiny
 
 MARKS = {"seconds", "images_per_second", "loader_restarts"}  # of how something was computed
@@ -229,6 +231,28 @@ def test_decoded_pictures_that_are_damaged_end_the_fold_run_and_name_the_file(
     assert (outcome.status, outcome.unusable) == ("failed", True)
     assert outcome.reason.startswith(f"{cache / name}: damaged at byte ")
     assert "\n" not in outcome.reason
+
+
+def test_a_clock_that_is_set_back_changes_nothing_and_no_duration_is_negative(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, now = tiny.job(tmp_path, **SETTINGS), itertools.count(2_000_000_000, -100)
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(now) * 10**9)
+    heard: list[dict[str, Any]] = []
+    reader = OutboxReader(job.working, job.final)
+
+    def set_back() -> bool:
+        if (job.working / OUTBOX).exists():
+            heard.extend(reader.new())
+            os.utime(job.working / OUTBOX, (next(now), next(now)))
+        return False
+
+    result = run_fold(job, set_back)
+    assert [e["number"] for e in heard + reader.new()] == [1, 2, 3, 4, 5]
+    assert_same_work(result, done[1])
+    assert result.seconds > 0
+    assert all(e["seconds"] > 0 and e["images_per_second"] > 0 for e in epochs_of(job.final))
 
 
 def test_a_job_travels_as_json(done: tuple[FoldJob, FoldResult]) -> None:
