@@ -1,16 +1,28 @@
-"""Room on the disk: looked for before a large write, and missed in one line that says how much must be free."""
+"""Room on the disk, and the right to use it: looked for before, and missed in one line that says what to do."""
 
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import DiskFull
+from harness.errors import ConfigError, DiskFull
 
 RESERVE = 32 * 2**20  # bytes left to what else is written there: databases, logs, tables
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last one: more than this process may write to a file
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Raise ConfigError where nothing can be written to a folder, or it cannot be made; nothing is left there."""
+    try:
+        with tempfile.TemporaryFile(dir=_nearest(folder)):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be written to ({error.strerror}); give the right to, or choose another place"
+        ) from None
 
 
 def refuse_full_disk(folder: Path, needed: int) -> None:
@@ -36,5 +48,9 @@ def _disk_full(folder: Path, needed: int, why: str) -> DiskFull:
 
 
 def _free(folder: Path) -> int:
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(_nearest(folder)).free
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the first of those above it that there is."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())

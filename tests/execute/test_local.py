@@ -180,6 +180,7 @@ def test_workers_need_neither_network_nor_database(
     (tmp_path / "sitecustomize.py").write_text(ALONE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HOME", "/dev/null/nowhere")  # nor a place for caches of their own
     executor, log = local(tmp_path / "log", workers=1), tmp_path / "log"
     job = tiny.job(tmp_path / "work", **SHORT, train__loader_workers=1)
     executor.submit(replace(job, shared=str(tmp_path / "shared")))

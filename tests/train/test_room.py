@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DiskFull
+from harness.errors import ConfigError, DiskFull
 from harness.execute.task import carry_out
 from harness.train.foldrun import FoldResult, run_fold
-from harness.train.room import FULL, RESERVE, refuse_full_disk, writing
+from harness.train.room import FULL, RESERVE, refuse_full_disk, refuse_unwritable, writing
 from tests.conftest import SHORT, Tiny
 from tests.train.test_foldrun import assert_same_work
 
@@ -25,6 +25,56 @@ def test_what_fits_beside_the_reserve_passes_and_more_does_not(tmp_path: Path) -
         DiskFull, match=rf"^{tmp_path}: too little room: \d+ MiB must be free there to go on, \d+ are"
     ):
         refuse_full_disk(tmp_path, free)
+
+
+def test_a_place_that_can_be_made_passes_and_nothing_is_left_there(tmp_path: Path) -> None:
+    refuse_unwritable(tmp_path / "not" / "there")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_under_a_file_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^/dev/null/home: cannot be written to \(Not a directory\); give the right"
+    ):
+        refuse_unwritable(Path("/dev/null/home"))
+
+
+def in_own_mounts(mount: str, code: str, *arguments: str) -> str:
+    """Return what Python code prints where `mount` was done before, which nobody else sees."""
+    command = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        f'{mount} && exec "$@"',
+        "sh",
+        sys.executable,
+        "-c",
+        code,
+        *arguments,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"no file system may be mounted here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+READ_ONLY = """
+import sys
+from pathlib import Path
+from harness.errors import ConfigError
+from harness.train.room import refuse_unwritable
+try:
+    refuse_unwritable(Path(sys.argv[1]))
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_read_only_file_system_is_refused(tmp_path: Path) -> None:
+    said = in_own_mounts(f"mount -t tmpfs -o ro tmpfs {tmp_path}", READ_ONLY, str(tmp_path / "home"))
+    assert said.startswith(f"{tmp_path / 'home'}: cannot be written to (Read-only file system); ")
 
 
 @pytest.mark.parametrize("number", sorted(FULL))
@@ -152,12 +202,8 @@ def test_on_a_small_disk_a_run_says_how_much_is_missing_and_goes_on_when_there_i
 ) -> None:
     (tmp_path / "small").mkdir()
     (tmp_path / "job.json").write_text(json.dumps(asdict(tiny.job(tmp_path / "small", **SHORT))))
-    mount = f'mount -t tmpfs -o size=39m tmpfs {tmp_path / "small"} && exec "$@"'
-    command = ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", SMALL, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
-    if "mount" in done.stderr or "unshare" in done.stderr:
-        pytest.skip(f"no file system may be mounted here: {done.stderr}")
-    status, blocked, reason, then, iou = json.loads(done.stdout)
+    mount = f"mount -t tmpfs -o size=39m tmpfs {tmp_path / 'small'}"
+    status, blocked, reason, then, iou = json.loads(in_own_mounts(mount, SMALL, str(tmp_path)))
     assert (status, blocked, then, iou) == ("interrupted", True, "committed", whole.iou)
     assert "too little room: " in reason
     assert reason.endswith(" MiB must be free there to go on, 35 are; free the rest")
