@@ -16,6 +16,8 @@ from harness.train.foldrun import FoldJob, FoldResult, run_fold
 # what a disk answers that no fold run can write to
 BROKEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOTDIR, errno.ESTALE}
 
+MOST_PARTS = 4  # that a batch is computed in before a fold run fails for want of memory
+
 Key = tuple[int, int]  # trial, fold
 Status = Literal["committed", "collapsed", "failed", "leak", "interrupted"]
 
@@ -58,6 +60,10 @@ class Executor(Protocol):
 
 def key_of(job: FoldJob) -> Key:
     return job.trial, job.fold
+
+
+def cancelled(job: FoldJob) -> Outcome:
+    return Outcome(key_of(job), "interrupted", reason=f"fold {job.fold}: cancelled")
 
 
 def carry_out(job: FoldJob, should_stop: Callable[[], bool]) -> Outcome:

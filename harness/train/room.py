@@ -21,7 +21,7 @@ def refuse_unwritable(folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"{folder}: cannot be written to ({error.strerror}); give the right to, or choose another place"
+            f"{folder}: cannot be written to ({error.strerror}); check the path and its rights, or choose another one"
         ) from None
 
 

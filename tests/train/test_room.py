@@ -34,7 +34,7 @@ def test_a_place_that_can_be_made_passes_and_nothing_is_left_there(tmp_path: Pat
 
 def test_a_place_under_a_file_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"^/dev/null/home: cannot be written to \(Not a directory\); give the right"
+        ConfigError, match=r"^/dev/null/home: cannot be written to \(Not a directory\); check the path"
     ):
         refuse_unwritable(Path("/dev/null/home"))
 
