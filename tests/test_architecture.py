@@ -19,7 +19,7 @@ data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
 data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
-train.room train.claim train.checkpoint train.shared train.outbox train.snapshot train.version \
+train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors

@@ -15,6 +15,7 @@ from harness.train.room import writing
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+DROPPED = "dropped "  # stands before the hash of a file that made room for others
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -47,12 +48,38 @@ def is_committed(folder: Path) -> bool:
 
 def committed_files(folder: Path) -> list[str]:
     """Return the names of the files that make a committed folder, the manifest's too. Raises DataError."""
-    return [*_read_manifest(folder), MANIFEST]
+    wanted = _read_manifest(folder)
+    if missing := [name for name in wanted if wanted[name].startswith(DROPPED)]:
+        raise dropped_error(folder / missing[0])
+    return [*wanted, MANIFEST]
+
+
+def drop(folder: Path, name: str) -> None:
+    """Remove one file of a committed folder, which stays committed without it. Raises DataError."""
+    wanted = _read_manifest(folder)
+    if not wanted[name].startswith(DROPPED):
+        wanted[name] = DROPPED + wanted[name]
+        write_synced(folder / MANIFEST, json.dumps(wanted, indent=1).encode())
+    (folder / name).unlink(
+        missing_ok=True
+    )  # after the manifest: killed between the two, it is removed next time
+
+
+def dropped_error(path: Path) -> DataError:
+    """Return the error for a file that is needed and was dropped."""
+    return DataError(
+        f"{path}: was dropped to make room; remove {path.parent} and run the study again, which trains this fold anew"
+    )
 
 
 def verify(folder: Path) -> None:
-    """Hold a committed folder's files to their hashes. Raises DataError naming the first one that differs."""
+    """Hold a committed folder's files to their hashes. Raises DataError naming the first one that differs.
+
+    What was dropped need not be there.
+    """
     for name, wanted in _read_manifest(folder).items():
+        if wanted.startswith(DROPPED):
+            continue
         path = folder / name
         found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
         if found != wanted:

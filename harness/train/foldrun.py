@@ -21,6 +21,7 @@ from harness.errors import DataError, Interrupted, LeakageError, TrainingError
 from harness.train.checkpoint import (
     WEIGHTS,
     commit,
+    dropped_error,
     fresh_folder,
     is_committed,
     save_weights,
@@ -111,7 +112,11 @@ class FoldResult:
 
     @property
     def weights(self) -> Path:
-        return Path(self.folder) / WEIGHTS
+        """File of the kept weights. Raises DataError where they were dropped to make room."""
+        path = Path(self.folder) / WEIGHTS
+        if not path.is_file():
+            raise dropped_error(path)
+        return path
 
 
 def fold_folder(work: Path, trial: int, fold: int) -> Path:
