@@ -138,6 +138,7 @@ class Train(Settings):
     zoom: Annotated[float, Field(ge=1, le=4)] = 1.25  # a crop shows crop/zoom to crop*zoom px of the picture
     sampler: Choice = Choice(name="spread")
     loader_workers: Annotated[int, Field(ge=0)] = 0
+    loader_timeout: Positive = 120.0  # s without a batch after which loader workers are given up
     validate_every: Count = 1  # epochs
     checkpoint_every: Count = 1  # epochs after which a fold run saves what it goes on from
     collapse_after: Share = 0.6  # share of the epochs from which one class everywhere is a collapse
@@ -235,7 +236,7 @@ class Study(Settings):
         tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
         tree["search"].pop("trials")
         tree["data"].pop("dataset")  # the split's id covers the content
-        for name in ("loader_workers", "checkpoint_every"):
+        for name in ("loader_workers", "loader_timeout", "checkpoint_every"):
             tree["train"].pop(name)
         return tree
 

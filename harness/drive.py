@@ -183,6 +183,7 @@ def _job_maker(prepared: Prepared, files: Files) -> JobMaker:
             cache=str(files.cache.folder),
             folder=str(fold_folder(files.work, plan.number, fold)),
             repeat=prepared.split.repeat_of(fold),
+            shared=str(files.work.parents[1] / "shared"),
         )
 
     return make_job

@@ -9,7 +9,10 @@ HarnessError                     1
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
 ├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
-└── Interrupted                 75   stopped on request; the same command goes on
+└── Interrupted                 75   stopped; the same command goes on
+    └── Blocked                 75   not on request, but by what somebody must mend first
+        ├── DiskFull                 there is no room for what must be kept
+        └── TakenOver                another process is at work on the same fold run
 """
 
 from collections.abc import Mapping
@@ -62,6 +65,18 @@ class PromotionRefused(HarnessError):
 
 
 class Interrupted(HarnessError):
-    """Stopped on request; everything committed is kept and the same command goes on."""
+    """Stopped; everything committed is kept and the same command goes on."""
 
     exit_code = 75
+
+
+class Blocked(Interrupted):
+    """Nobody asked for the stop: something must be mended before the same command can go on."""
+
+
+class DiskFull(Blocked):
+    """There is no room for what must be kept."""
+
+
+class TakenOver(Blocked):
+    """Another process works on the same fold run, which is left to that one."""

@@ -38,6 +38,7 @@ from harness.search.ledger import find_ledger
 from harness.studyfile import find_study, naming, read_study
 from harness.tracking.store import PORT, answering, in_one_line, open_store, serve
 from harness.train.checkpoint import write_synced
+from harness.train.room import refuse_unwritable
 from harness.variants import build_every_choice
 
 CACHES = Path(".cache")
@@ -49,6 +50,8 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     study, file = load(name)
     if trials is not None:
         study = with_budget(study, trials)
+    for place in (home, CACHES):
+        refuse_unwritable(place)
     store = open_store(home)
     prepared = built_and_prepared(study, file, home)
     refuse_leaks(prepared.report)

@@ -20,11 +20,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness.config import Choice, Data, Folds, Search, Study, Train
+from harness.config import Choice, Data, Folds, MaskValues, Search, Study, Train
 from harness.data.cache import build_cache, open_cache
 from harness.data.folds import make_split
 from harness.data.index import index_samples
-from harness.data.manifest import read_manifest
+from harness.data.manifest import array_sha256, picture_sha256, read_manifest
+from harness.data.pictures import image_pixels, read_mask
 from harness.data.split import freeze, read_split
 from harness.train.foldrun import FoldJob
 from harness.train.start import FoldData
@@ -109,6 +110,15 @@ def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("mlflow")
     Store(f"sqlite:///{home / 'mlflow.db'}", None).client().search_experiments()
     return home / "mlflow.db"
+
+
+def content_of(root: Path, sample: str, mask: str, masks: MaskValues | None = None) -> dict[str, str]:
+    """Return the hashes that a manifest has of two files, for tables that tests write themselves."""
+    pixels = image_pixels((root / sample).read_bytes(), root / sample)
+    return {
+        "pixels_sha256": picture_sha256(pixels),
+        "mask_sha256": array_sha256(read_mask(root / mask, masks or MaskValues())),
+    }
 
 
 def _draw(root: Path) -> None:

@@ -19,8 +19,8 @@ data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
 data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
-train.checkpoint train.outbox train.snapshot train.version train.start train.validation \
-train.fold train.resume train.foldrun
+train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
+train.start train.validation train.fold train.resume train.foldrun
 evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
@@ -87,6 +87,14 @@ def test_each_big_dependency_has_one_door(path: Path) -> None:
     for imported in imports_of(path):
         homes = DOORS.get(imported.split(".")[0])
         assert homes is None or here.startswith(homes), f"{here} imports {imported}; it belongs to {homes}"
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in files() if name_of(p).startswith(("train.", "execute."))], ids=name_of
+)
+def test_durations_are_not_taken_from_a_clock_that_can_be_set(path: Path) -> None:
+    text = path.read_text()
+    assert not [clock for clock in ("time.time", "datetime", "from time import") if clock in text]
 
 
 def test_no_import_cycle_inside_the_audit() -> None:

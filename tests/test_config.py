@@ -66,7 +66,7 @@ def test_identity_leaves_out_names_budget_and_paths() -> None:
         data={"dataset": {"instances": {"root": "/elsewhere"}}},
         search=BASE["search"] | {"trials": 9},
         execute={"local": {"workers": 7}},
-        train={"loader_workers": 3},
+        train={"loader_workers": 3, "loader_timeout": 7.0, "checkpoint_every": 2},
     )
     assert one.identity("split") == other.identity("split")
 

@@ -22,6 +22,7 @@ import yaml
 from mlflow import MlflowClient
 
 from harness.study import main
+from harness.train.prune import Finished, prune
 from tests.conftest import NETWORK, Tiny
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +188,40 @@ def test_stopped_by_ctrl_c_it_exits_75_and_goes_on_to_the_same_numbers(
     again = called(tmp_path, "run", str(file), "--home", str(home))
     assert scores_of(again) == scores_of(done.said)
     assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("unwritable", ["home", "cache"])
+def test_a_place_that_cannot_be_written_to_is_told_in_one_line_before_anything_is_read(
+    tiny: Tiny,
+    tmp_path: Path,
+    unwritable: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / unwritable
+    home = place if unwritable == "home" else tmp_path / "home"
+    if unwritable == "cache":
+        monkeypatch.setattr("harness.study.CACHES", place)
+    assert main(["run", str(write(tmp_path, settings(data_of(tiny)))), "--home", str(home)]) == 2
+    assert capfd.readouterr().err.startswith(f"error: {place}: cannot be written to (Not a directory)")
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "tiny.yaml"}
+
+
+@pytest.mark.slow
+def test_a_user_without_a_writable_home_directory_can_run_a_study(
+    done: Done, tiny: Tiny, tmp_path: Path
+) -> None:
+    file = write(tmp_path, settings(data_of(tiny), execute={"local": {"workers": 1}}))
+    process = subprocess.run(
+        [sys.executable, "-m", "harness.study", "run", str(file), "--home", str(tmp_path / "home"), "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "HOME": "/dev/null/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert scores_of(json.loads(process.stdout)) == scores_of(done.said)
 
 
 def test_a_larger_budget_goes_on_and_keeps_what_is_there(done: Done) -> None:
@@ -555,3 +590,29 @@ def test_a_server_that_does_not_answer_is_one_line_at_once_where_its_answer_is_n
     assert "MLFLOW_TRACKING_URI: 127.0.0.1:9 does not answer" in line
     assert "secret" not in line
     assert not (tmp_path / "home").exists()
+
+
+def test_without_the_weights_of_bettered_trials_the_study_is_read_and_run_and_its_best_is_promoted(
+    done: Done, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The last test with this study."""
+    board = called(done.folder, "report", str(done.file), "--home", str(done.home))
+    (work,) = (done.home / "work").iterdir()
+    trials = [
+        Finished(
+            row["trial"],
+            row.get("iou_mean"),
+            (work / str(row["trial"]) / "0", work / str(row["trial"]) / "1"),
+        )
+        for row in board["trials"]
+    ]
+    freed = prune(trials, best=1)
+    assert len(freed) == 2 * (len(trials) - 1)
+    assert called(done.folder, "report", str(done.file), "--home", str(done.home)) == board
+    assert (
+        called(done.folder, "promote", str(done.file), "--home", str(done.home))["trial"]
+        == board["best_trial"]
+    )
+    arguments = ("run", str(done.file), "--home", str(done.home), "--trials", str(len(trials)))
+    assert scores_of(called(done.folder, *arguments)) == scores_of(board)
+    assert "trained anew" not in capfd.readouterr().err

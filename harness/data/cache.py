@@ -18,10 +18,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.config import Data
-from harness.data.pictures import fit, fit_mask, read_image, read_mask
+from harness.data.manifest import array_sha256, picture_sha256
+from harness.data.pictures import fit, fit_mask, image_pixels, read_file, read_mask, to_8_bits
 from harness.errors import DataError
 
-CACHE_VERSION = 2  # part of every key: raise it when the stored form changes
+CACHE_VERSION = 3  # part of every key: raise it when the stored form changes
 ROWS, LOCK = "rows.parquet", "lock"
 
 Pixels = NDArray[np.uint8]
@@ -29,35 +30,44 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Cache:
-    """Samples by position: image and mask as resized, and the mask at the file's own size."""
+    """Samples by position: image and mask as resized, and the mask at the file's own size.
+
+    Each is held to its checksum when this process reads it for the first time. Raises DataError then.
+    """
 
     folder: Path
     rows: pd.DataFrame = field(repr=False)
+    _checked: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def image(self, position: int) -> Pixels:
         """Return (H, W) gray or (H, W, 3) RGB, resized; read-only."""
         row = self.rows.iloc[position]
         shape = (row.height, row.width, row.channels) if row.channels > 1 else (row.height, row.width)
-        return self._slice("images.bin", row.image_at, shape)
+        return self._slice("images.bin", row.image_at, shape, row.image_crc)
 
     def mask(self, position: int) -> Pixels:
         """Return (H, W) in {0, 1, 255}, resized as the image; read-only."""
         row = self.rows.iloc[position]
-        return self._slice("masks.bin", row.mask_at, (row.height, row.width))
+        return self._slice("masks.bin", row.mask_at, (row.height, row.width), row.mask_crc)
 
     def truth(self, position: int) -> Pixels:
         """Return the mask at the file's own size, in {0, 1, 255}."""
         row = self.rows.iloc[position]
-        packed = self._slice("truth.bin", row.truth_at, (row.truth_bytes,))
+        packed = self._slice("truth.bin", row.truth_at, (row.truth_bytes,), row.truth_crc)
         plain = np.frombuffer(zlib.decompress(packed.tobytes()), dtype=np.uint8)
         return plain.reshape(row.truth_height, row.truth_width)
 
-    def _slice(self, name: str, start: int, shape: tuple[int, ...]) -> Pixels:
+    def _slice(self, name: str, start: int, shape: tuple[int, ...], checksum: int) -> Pixels:
         length = int(np.prod(shape))
         # np.memmap keeps no file handle of its own; mapping per access costs microseconds
-        return np.memmap(
-            self.folder / name, dtype=np.uint8, mode="r", offset=int(start), shape=(length,)
-        ).reshape(shape)
+        flat = np.memmap(self.folder / name, dtype=np.uint8, mode="r", offset=int(start), shape=(length,))
+        if (name, start) not in self._checked:
+            if zlib.crc32(flat.data) != checksum:
+                raise DataError(
+                    f"{self.folder / name}: damaged at byte {start}; run the study again, it decodes the pictures anew"
+                )
+            self._checked.add((name, start))
+        return flat.reshape(shape)
 
 
 def open_cache(folder: Path) -> Cache:
@@ -72,10 +82,11 @@ def build_cache(samples: pd.DataFrame, root: Path, data: Data, caches: Path) -> 
     """Return the cache of these samples under `caches`, building it when it is not there.
 
     Keyed by content and settings. Built in a folder of its own and renamed when whole, so a killed builder leaves
-    no half cache, and of two builders at once the first one wins. What killed builders left is removed.
+    no half cache, and of two builders at once the first one wins. What killed builders left is removed, and a damaged
+    cache is built anew. Raises DataError for a file that is no longer what the table says.
     """
     final = caches / cache_key(samples, data)
-    if _whole_rows(final) is None:
+    if not _is_sound(final):
         caches.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(caches)
         _refuse_full_disk(samples, data, caches)
@@ -115,10 +126,22 @@ def _write(samples: pd.DataFrame, root: Path, data: Data, folder: Path) -> None:
 
 def _decoded(samples: pd.DataFrame, root: Path, data: Data) -> Iterator[tuple[Pixels, Pixels]]:
     for row in samples.itertuples():
-        image = read_image(root / str(row.sample), white=data.white)
-        clean = not row.mask  # a picture without a mask file is declared clean
-        mask = np.zeros(image.shape[:2], np.uint8) if clean else read_mask(root / str(row.mask), data.masks)
-        yield image, mask
+        path = root / str(row.sample)
+        pixels = image_pixels(read_file(path), path)
+        _refuse_changed(path, picture_sha256(pixels), str(row.pixels_sha256))
+        mask = np.zeros(pixels.shape[:2], np.uint8)
+        if row.mask:  # else the picture is declared clean
+            mask = read_mask(root / str(row.mask), data.masks)
+            _refuse_changed(root / str(row.mask), array_sha256(mask), str(row.mask_sha256))
+        yield to_8_bits(pixels, path, white=data.white), mask
+
+
+def _refuse_changed(path: Path, found: str, audited: str) -> None:
+    if found != audited:
+        raise DataError(
+            f"{path}: its pixels changed ({found[:12]}) since they were audited ({audited[:12]}); "
+            "restore it, or run the study again to audit the data as they are now"
+        )
 
 
 def _write_sample(
@@ -136,6 +159,9 @@ def _write_sample(
         "truth_bytes": len(packed),
         "truth_height": mask.shape[0],
         "truth_width": mask.shape[1],
+        "image_crc": zlib.crc32(small.tobytes()),
+        "mask_crc": zlib.crc32(small_mask.tobytes()),
+        "truth_crc": zlib.crc32(packed),
     }
     images.write(small.tobytes())
     masks.write(small_mask.tobytes())
@@ -159,11 +185,26 @@ def _whole_rows(folder: Path) -> pd.DataFrame | None:
     return rows if whole else None
 
 
+def _is_sound(folder: Path) -> bool:
+    """Tell whether a whole cache is here that still holds what was written, every byte of it."""
+    rows = _whole_rows(folder)
+    if rows is None:
+        return False
+    cache = Cache(folder, rows)
+    try:
+        for position in range(len(rows)):
+            for read in (cache.image, cache.mask, cache.truth):
+                read(position)
+    except (DataError, AttributeError, zlib.error, ValueError):
+        return False
+    return True
+
+
 def _move_unless_there(building: Path, final: Path) -> None:
     try:
         building.rename(final)
     except OSError:
-        if _whole_rows(final) is not None:  # another builder was first, with the same content
+        if _is_sound(final):  # another builder was first, with the same content
             return
         broken = building.with_name(f"{building.name}-broken")
         final.rename(broken)

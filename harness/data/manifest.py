@@ -150,9 +150,9 @@ def _content(
         channels=1 if pixels.ndim == 2 else pixels.shape[2],
         file_bytes=len(file),
         file_sha256=hashlib.sha256(file).hexdigest(),
-        pixels_sha256=_array_sha256(_gray_if_equal(pixels)),
+        pixels_sha256=picture_sha256(pixels),
         constant=bool((pixels == pixels[0, 0]).all()),
-        mask_sha256=_array_sha256(mask),
+        mask_sha256=array_sha256(mask),
         positive=len(objects.rows),
         valid=int((mask != 255).sum()),
         objects=len(objects.areas),
@@ -249,10 +249,13 @@ def _digest(samples: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
-def _gray_if_equal(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels[:, :, 0] if pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all() else pixels
+def picture_sha256(pixels: NDArray[Any]) -> str:
+    """Return the hash of a picture's content at stored depth; gray saved as RGB has that of gray."""
+    gray = pixels.ndim == 3 and (pixels == pixels[:, :, :1]).all()
+    return array_sha256(pixels[:, :, 0] if gray else pixels)
 
 
-def _array_sha256(array: NDArray[Any]) -> str:
+def array_sha256(array: NDArray[Any]) -> str:
+    """Return the hash of an array's type, shape and values."""
     head = f"{array.dtype.str} {array.shape} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(array).tobytes()).hexdigest()

@@ -14,13 +14,12 @@ from typing import Any
 import torch
 
 from harness.errors import ConfigError
-from harness.execute.task import Key, Outcome, key_of
+from harness.execute.task import MOST_PARTS, Key, Outcome, cancelled, key_of
 from harness.execute.worker import CANCELLED
 from harness.train.foldrun import FoldJob, FoldResult
 from harness.train.snapshot import Position, newest_position
 
 GRACE = 20.0  # s; a worker that does not end by itself is killed
-MOST_PARTS = 4  # that a batch is computed in before a fold run fails for want of memory
 LIVES = 3  # worker processes that a fold run may lose without a step forward
 
 
@@ -65,11 +64,12 @@ class Local:
     def cancel(self, key: Key) -> None:
         for job in [job for job in self._waiting if key_of(job) == key]:
             self._waiting.remove(job)
-            self._ended.append(_cancelled(job))
+            self._ended.append(cancelled(job))
         for job in [worker.job for worker in self._workers if worker.job]:
             if key_of(job) == key:
-                _cancel_file(job).parent.mkdir(parents=True, exist_ok=True)
-                _cancel_file(job).touch()
+                with contextlib.suppress(OSError):  # on a full disk the fold run ends by itself
+                    _cancel_file(job).parent.mkdir(parents=True, exist_ok=True)
+                    _cancel_file(job).touch()
 
     def close(self) -> None:
         """End the workers; a fold run that is not committed may be gone on with from what it saved."""
@@ -121,7 +121,8 @@ class Local:
                 stderr=log,
                 pass_fds=[send],
                 text=True,
-                env=environment | {"PYTHONPATH": _import_path(environment)},
+                # the driver has fetched what the networks begin from; workers open no connection
+                env=environment | {"PYTHONPATH": _import_path(environment), "HF_HUB_OFFLINE": "1"},
                 start_new_session=True,  # Ctrl-C in a terminal is for the driver, which stops its workers in order
             )
         os.close(send)  # so that the pipe ends when the worker does
@@ -137,9 +138,10 @@ class Local:
         outcomes = [_outcome(json.loads(line)) for line in lines]
         if not outcomes or worker.job is None:
             return outcomes
-        if outcomes[-1].status == "interrupted" and not _cancel_file(worker.job).exists():
+        last = outcomes[-1]
+        if last.status == "interrupted" and not last.blocked and not _cancel_file(worker.job).exists():
             return []  # it was told to stop, and ends now
-        if outcomes[-1].out_of_memory and worker.job.parts < MOST_PARTS:
+        if last.out_of_memory and worker.job.parts < MOST_PARTS:
             return self._in_more_parts(worker)
         _cancel_file(worker.job).unlink(missing_ok=True)
         worker.job = None
@@ -162,7 +164,7 @@ class Local:
         key, here = key_of(job), newest_position(job.saved)
         if _cancel_file(job).exists():
             _cancel_file(job).unlink()
-            return [_cancelled(job)]
+            return [cancelled(job)]
         before, losses = self._losses.get(key, (here, 0))
         self._losses[key] = here, losses + 1 if here == before else 1
         if self._losses[key][1] < LIVES:
@@ -207,10 +209,6 @@ def _hang_up(worker: _Worker) -> None:
     assert worker.process.stdin
     with contextlib.suppress(BrokenPipeError):
         worker.process.stdin.close()
-
-
-def _cancelled(job: FoldJob) -> Outcome:
-    return Outcome(key_of(job), "interrupted", reason=f"fold {job.fold}: cancelled")
 
 
 def _cancel_file(job: FoldJob) -> Path:

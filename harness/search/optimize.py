@@ -48,9 +48,9 @@ class Search:
     def run(self, should_stop: Callable[[], bool]) -> list[TrialResult]:
         """Return all results, finishing first what an earlier driver began.
 
-        Raises Interrupted when `should_stop` says so (everything committed is kept), LeakageError when a loader
-        delivered what it must not, DataError when files were damaged, TrainingError after five failed trials in a row
-        and where the budget is used up without a complete trial.
+        Raises Interrupted when `should_stop` says so or the disk is full (everything committed is kept), LeakageError
+        when a loader delivered what it must not, DataError when files were damaged, TrainingError after five failed
+        trials in a row and where the budget is used up without a complete trial.
         """
         self.results = self.slots.results()
         while left := sum(number not in self.results for number in range(self.trials)):
@@ -93,7 +93,7 @@ class Search:
     def _take(self, outcomes: list[Outcome]) -> None:
         self._close_folds(outcomes)
         for outcome in outcomes:
-            self._refuse_wrong_data(outcome)
+            self._refuse_to_go_on(outcome)
         for outcome in outcomes:
             trial, fold = outcome.key
             if trial in self._running:  # else it was judged without this fold
@@ -119,7 +119,11 @@ class Search:
             if key[0] == trial and key[1] > above:
                 self.executor.cancel(key)
 
-    def _refuse_wrong_data(self, outcome: Outcome) -> None:
+    def _refuse_to_go_on(self, outcome: Outcome) -> None:
+        """Raise where the next fold run would fare the same: the data are wrong, or there is no room on the disk."""
+        if outcome.blocked:
+            self._stop(outcome.reason)
+            raise Interrupted(outcome.reason)
         if outcome.status == "leak" or outcome.unusable:
             self._stop(outcome.reason)
             raise LeakageError(outcome.reason) if outcome.status == "leak" else DataError(outcome.reason)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DataError, Interrupted, TrainingError
@@ -54,7 +53,8 @@ def train_anew(
 ) -> None:
     """Train these folds of finished trials; their scores stay as they were told.
 
-    Raises Interrupted when `should_stop` says so, TrainingError when a fold ends otherwise than it did before.
+    Raises Interrupted when `should_stop` says so or the disk is full, TrainingError when a fold ends otherwise than it
+    did before.
     """
     waiting = [make_job(results[trial].plan, fold) for trial, fold in sorted(folds)]
     running: list[FoldJob] = []
@@ -74,6 +74,8 @@ def train_anew(
 
 def _refuse_another_end(outcome: Outcome, results: Mapping[int, TrialResult]) -> None:
     trial, number = outcome.key
+    if outcome.blocked:
+        raise Interrupted(outcome.reason)
     told = next(fold for fold in results[trial].folds if fold.fold == number)
     if outcome.result is None or not _same(outcome.result, told):
         ended = outcome.reason if outcome.result is None else f"IoU {outcome.result.iou:.6f}"
@@ -85,5 +87,5 @@ def _refuse_another_end(outcome: Outcome, results: Mapping[int, TrialResult]) ->
 
 def _same(one: FoldResult, other: FoldResult) -> bool:
     if one.device == other.device == "cpu":
-        return replace(one, seconds=0.0, folder="") == replace(other, seconds=0.0, folder="")
+        return one.work() == other.work()
     return abs(one.iou - other.iou) <= NEAR

@@ -1,9 +1,11 @@
 """Train one fold: a generator of epochs. Knows neither the search nor the tracking."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -47,9 +49,7 @@ def _train_epoch(training: FoldTraining, should_stop: Callable[[], bool]) -> Non
     begun.parts = max(begun.parts, training.parts)
     training.network.train()
     clock = time.monotonic()
-    for images, masks, positions in training.loader:
-        if should_stop():
-            raise Interrupted(f"fold {training.fold}: stopped in epoch {number}")
+    for images, masks, positions in training.loader.deliver(should_stop, partial(_loader_lost, training)):
         taken = _train_step(training, images.to(training.device), masks.to(training.device))
         if taken is None:
             begun.skipped += 1
@@ -60,6 +60,13 @@ def _train_epoch(training: FoldTraining, should_stop: Callable[[], bool]) -> Non
         begun.batches += 1
         training.seen = training.seen.union(positions.tolist())
         begun.seconds, clock = begun.seconds + time.monotonic() - clock, time.monotonic()
+    if begun.batches < len(training.batches):
+        raise Interrupted(f"fold {training.fold}: stopped in epoch {number}")
+
+
+def _loader_lost(training: FoldTraining, line: str) -> None:
+    training.begun.loader_restarts += 1
+    print(f"fold {training.fold}: {line}", file=sys.stderr, flush=True)
 
 
 def _summary(training: FoldTraining) -> Epoch:
@@ -79,6 +86,7 @@ def _summary(training: FoldTraining) -> Epoch:
         images_per_second=begun.images / begun.seconds,
         skipped=begun.skipped,
         parts=begun.parts,
+        loader_restarts=begun.loader_restarts,
     )
 
 

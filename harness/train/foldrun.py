@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,24 @@ import torch
 
 from harness.config import Study
 from harness.data.cache import open_cache
-from harness.data.split import read_split
+from harness.data.split import Split, read_split
 from harness.errors import DataError, Interrupted, LeakageError, TrainingError
 from harness.train.checkpoint import (
     WEIGHTS,
     commit,
+    dropped_error,
     fresh_folder,
     is_committed,
     save_weights,
     verify,
     write_synced,
 )
+from harness.train.claim import Claim, claimed
 from harness.train.fold import train_fold
-from harness.train.outbox import Outbox
+from harness.train.outbox import OUTBOX, Outbox
 from harness.train.resume import capture, restore
+from harness.train.room import refuse_full_disk
+from harness.train.shared import Shared
 from harness.train.snapshot import Snapshots
 from harness.train.start import FoldData, FoldTraining, prepare
 from harness.train.validation import check_indices, out_of_fold
@@ -37,6 +41,7 @@ from harness.train.version import code_digest
 
 RESULT = "result.json"
 OUT_OF_FOLD = "out_of_fold.parquet"
+FILES = (RESULT, OUT_OF_FOLD, WEIGHTS, OUTBOX)
 
 ShouldStop = Callable[[], bool]
 
@@ -53,6 +58,7 @@ class FoldJob:
     cache: str
     folder: str  # the committed result
     repeat: int = 0
+    shared: str = ""  # folder of the index of committed folds that studies share; empty: nothing is shared
     parts: int = 1  # that a batch is computed in: 2 or more where memory ran out with fewer
 
     @property
@@ -63,6 +69,11 @@ class FoldJob:
     def working(self) -> Path:
         """Where an attempt writes until it is committed."""
         return Path(f"{self.folder}.working")
+
+    @property
+    def lock(self) -> Path:
+        """What the process that works on it holds."""
+        return Path(f"{self.folder}.lock")
 
     @property
     def saved(self) -> Path:
@@ -87,6 +98,12 @@ class FoldResult:
     folder: str
     skipped_steps: int = 0  # whose loss or gradient was not a number
     parts: int = 1  # that batches were computed in, at most; 1 unless memory ran out
+    loader_restarts: int = 0  # times that loader workers died or hung; they change no bit
+    shared_from: str = ""  # study, trial and fold that trained it, where that was another one
+
+    def work(self) -> "FoldResult":
+        """Return it without the marks of how it was computed; on a CPU equal jobs have equal work, to the bit."""
+        return replace(self, seconds=0.0, folder="", loader_restarts=0, shared_from="")
 
     @property
     def out_of_fold(self) -> pd.DataFrame:
@@ -95,7 +112,11 @@ class FoldResult:
 
     @property
     def weights(self) -> Path:
-        return Path(self.folder) / WEIGHTS
+        """File of the kept weights. Raises DataError where they were dropped to make room."""
+        path = Path(self.folder) / WEIGHTS
+        if not path.is_file():
+            raise dropped_error(path)
+        return path
 
 
 def fold_folder(work: Path, trial: int, fold: int) -> Path:
@@ -106,30 +127,68 @@ def fold_folder(work: Path, trial: int, fold: int) -> Path:
 def run_fold(job: FoldJob, should_stop: ShouldStop = lambda: False) -> FoldResult:
     """Return the result of a fold run, training it unless it is committed already, and whole.
 
-    Goes on from the last step that an earlier attempt saved. Raises Collapsed, NotFinite, LeakageError, DataError,
-    Interrupted (the step is saved); nothing is committed then.
+    Goes on from the last step that an earlier attempt saved, and waits for another process that is at work on it.
+    Raises Collapsed, NotFinite, LeakageError, DataError, Interrupted (the step is saved), Blocked (what was saved
+    before is kept); nothing is committed then.
     """
-    if is_committed(job.final):
-        with contextlib.suppress(DataError):
-            result = committed_result(job.final)
-            forget(job)  # left there if it was killed right after the commit
-            return result
-    shutil.rmtree(job.final, ignore_errors=True)  # damaged since it was committed
-    training, snapshots = _prepared(job)
+    with claimed(job.lock, should_stop, _say) as claim:
+        if is_committed(job.final):
+            with contextlib.suppress(DataError):
+                result = committed_result(job.final)
+                forget(job)  # left there if it was killed right after the commit
+                return result
+        shutil.rmtree(job.final, ignore_errors=True)  # damaged since it was committed
+        _carry_through(job, claim, should_stop)
+        return committed_result(job.final)
+
+
+def _carry_through(job: FoldJob, claim: Claim, should_stop: ShouldStop) -> None:
+    """Commit what another study has committed already, else train from where the last attempt stopped."""
+    study, device = Study.model_validate(job.study), pick_device()
+    data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
+    owner = _owner(job, study, data.split, device)
+    if not _taken_over(job, owner, device):
+        training = prepare(study, data, job.fold, repeat=job.repeat, device=device)
+        training.parts = job.parts
+        _trained(job, training, Snapshots(job.saved, owner, _say), claim, should_stop)
+    forget(job)
+    if job.shared and committed_result(job.final).parts == 1:  # more parts make other sums
+        Shared(Path(job.shared)).offer(_machine(owner, device), job.final)
+
+
+def _taken_over(job: FoldJob, owner: str, device: torch.device) -> bool:
+    """Commit a fold run that equals this one, where there is one; tell whether there was."""
+    working = fresh_folder(job.working)
+    source = Shared(Path(job.shared)).take(_machine(owner, device), working) if job.shared else None
+    if source is None:
+        return False
+    content = json.loads((working / RESULT).read_bytes())
+    content["shared_from"] = content["shared_from"] or "/".join(source.parts[-3:])
+    write_synced(working / RESULT, json.dumps(content, indent=1).encode())
+    commit(working, job.final, FILES)
+    return True
+
+
+def _trained(
+    job: FoldJob, training: FoldTraining, snapshots: Snapshots, claim: Claim, should_stop: ShouldStop
+) -> None:
+    """Train from where the last attempt stopped, and commit."""
+    if found := snapshots.latest():
+        restore(training, found)
     working = fresh_folder(job.working)
     outbox = Outbox(working, [epoch.as_dict() for epoch in training.history])
     try:
-        _train(training, outbox, snapshots, should_stop)
+        _train(training, outbox, snapshots, claim, should_stop)
         _write_results(training, working, should_stop)
+        claim.refuse_lost()
     except Interrupted:
-        snapshots.save(capture(training))
+        if claim.holds():
+            snapshots.save(capture(training))
         raise
     except (TrainingError, LeakageError):  # would end so again
         snapshots.remove()
         raise
-    commit(working, job.final)
-    snapshots.remove()
-    return committed_result(job.final)
+    commit(working, job.final, FILES)
 
 
 def forget(job: FoldJob) -> None:
@@ -137,33 +196,29 @@ def forget(job: FoldJob) -> None:
     shutil.rmtree(job.saved, ignore_errors=True)
 
 
-def _prepared(job: FoldJob) -> tuple[FoldTraining, Snapshots]:
-    """Return the training where the last attempt left it, and the snapshots it goes on with."""
-    study = Study.model_validate(job.study)
-    data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
-    training = prepare(study, data, job.fold, repeat=job.repeat, device=pick_device())
-    training.parts = job.parts
-    owner = _owner(job, study, training)
-    snapshots = Snapshots(job.saved, owner, lambda line: print(line, file=sys.stderr, flush=True))
-    if found := snapshots.latest():
-        restore(training, found)
-    return training, snapshots
-
-
-def _owner(job: FoldJob, study: Study, training: FoldTraining) -> str:
+def _owner(job: FoldJob, study: Study, split: Split, device: torch.device) -> str:
     """Return the digest of all that decides a training's numbers: settings, data, fold, kind of device, code."""
     settings = study.decisive()
     for name in ("search", "folds", "profile"):  # the folds are in the split
         settings.pop(name)
     rows = hashlib.sha256(Path(job.samples).read_bytes()).hexdigest()
-    data = (rows, Path(job.cache).name, training.data.split.id, job.repeat, job.fold)
-    code = (code_digest(), torch.__version__, training.device.type)
+    data = (rows, Path(job.cache).name, split.id, job.repeat, job.fold)
+    code = (code_digest(), torch.__version__, device.type)
     return hashlib.sha256(json.dumps([settings, data, code], sort_keys=True).encode()).hexdigest()
 
 
-def _train(training: FoldTraining, outbox: Outbox, snapshots: Snapshots, should_stop: ShouldStop) -> None:
+def _machine(owner: str, device: torch.device) -> str:
+    """Return the digest of all that decides a fold run's last bits too: the kind of processor, and threads."""
+    kind = (torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), _device_name(device))
+    return hashlib.sha256(json.dumps([owner, kind]).encode()).hexdigest()
+
+
+def _train(
+    training: FoldTraining, outbox: Outbox, snapshots: Snapshots, claim: Claim, should_stop: ShouldStop
+) -> None:
     with closing(train_fold(training, should_stop)) as running:
         for epoch in running:
+            claim.refuse_lost()
             outbox.append(epoch.as_dict())
             if epoch.number % training.settings.checkpoint_every == 0:
                 snapshots.save(capture(training))
@@ -184,6 +239,7 @@ def pick_device() -> torch.device:
 
 
 def _write_results(training: FoldTraining, working: Path, should_stop: ShouldStop) -> None:
+    refuse_full_disk(working, sum(value.nbytes for value in training.kept().state_dict().values()))
     rows, epochs = out_of_fold(training, should_stop), training.history
     validated = [e for e in epochs if e.iou is not None]
     best = max(validated, key=lambda e: (e.iou or 0.0, -e.number))
@@ -201,12 +257,17 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
         folder=str(working),
         skipped_steps=sum(e.skipped for e in epochs),
         parts=max(e.parts for e in epochs),
+        loader_restarts=sum(e.loader_restarts for e in epochs),
     )
     write_synced(working / OUT_OF_FOLD, rows.to_parquet())
     save_weights(training.kept(), working / WEIGHTS)
     content = asdict(result)
     content.pop("folder")
     write_synced(working / RESULT, json.dumps(content, indent=1).encode())
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _device_name(device: torch.device) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.train.checkpoint import write_synced
+from harness.train.room import writing
 
 OUTBOX = "outbox.jsonl"
 
@@ -21,8 +22,8 @@ class Outbox:
             write_synced(self._path, told)
 
     def append(self, message: Mapping[str, Any]) -> None:
-        """Write one line so that it survives a crash."""
-        with self._path.open("ab") as file:
+        """Write one line so that it survives a crash. Raises DiskFull."""
+        with writing(self._path.parent), self._path.open("ab") as file:
             file.write(_line(message))
             file.flush()
             os.fsync(file.fileno())

@@ -1,8 +1,10 @@
 """What a running training saves to go on from: files whole or absent, named by their hash, held to it when read."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from harness.errors import DataError
 from harness.train.checkpoint import sync_folder
+from harness.train.room import refuse_full_disk, writing
 
 KEPT = 2  # the newest, and the one before it for the day the newest is damaged
 SUFFIX = ".safetensors"
@@ -35,7 +38,7 @@ class Snapshot:
 class Snapshots:
     """The folder of a fold run's snapshots; those of another owner (job, data, code) are not used.
 
-    `tell` gets a line about each file that is not used, and about each that could not be written.
+    `tell` gets a line about each file that is not used.
     """
 
     folder: Path
@@ -44,17 +47,19 @@ class Snapshots:
     newest: Position = (0, 0)  # of what was read or saved here; the start needs no file
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write the snapshot, then drop all but the last two. Without room on the disk the training goes on."""
+        """Write the snapshot, then drop all but the last two. Raises DiskFull; those on the disk stay then."""
         if snapshot.position == self.newest:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # as much again for what is committed in the end
+        size = 2 * sum(tensor.nbytes for tensor in snapshot.tensors.values())
+        refuse_full_disk(self.folder, size)
         temporary = self.folder / f"{os.getpid()}.tmp"
         try:
-            _write(snapshot, self.owner, temporary)
-        except (OSError, SafetensorError) as error:
+            with writing(self.folder, size):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                _write(snapshot, self.owner, temporary)
+        finally:
             temporary.unlink(missing_ok=True)
-            self.tell(f"{self.folder}: no snapshot at {snapshot.position}: {error}; training goes on without")
-            return
         self.newest = snapshot.position
         self._drop_old()
 
@@ -90,13 +95,22 @@ def newest_position(folder: Path) -> Position:
 
 def _write(snapshot: Snapshot, owner: str, temporary: Path) -> None:
     values = {"owner": owner, "position": json.dumps(snapshot.position), "facts": json.dumps(snapshot.facts)}
-    save_file(dict(snapshot.tensors), temporary, metadata=values)
+    try:
+        save_file(dict(snapshot.tensors), temporary, metadata=values)
+    except SafetensorError as error:
+        raise _system_error(error) from None
     with temporary.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
     epochs, batches = snapshot.position
     temporary.replace(temporary.with_name(f"{epochs:06d}-{batches:08d}-{digest}{SUFFIX}"))
     sync_folder(temporary.parent)
+
+
+def _system_error(error: SafetensorError) -> OSError:
+    """Return what the system said, which safetensors puts into words."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(found[1]) if found else errno.EIO, str(error))
 
 
 def _read(path: Path, owner: str) -> Snapshot:

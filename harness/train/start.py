@@ -15,7 +15,7 @@ from harness.config import Study, Train
 from harness.data.augment import build_augmentation
 from harness.data.cache import Cache
 from harness.data.crops import Cropping
-from harness.data.loader import TrainingSet, training_loader
+from harness.data.loader import TrainingLoader, TrainingSet
 from harness.data.sampler import Batches, Key, build_order
 from harness.data.split import Split
 from harness.model.losses import Loss, build_loss
@@ -45,6 +45,7 @@ class Epoch:
     predicted_share: float | None = None  # of valid pixels
     skipped: int = 0  # steps not taken, since loss or gradient was not a number
     parts: int = 1  # that a batch was computed in, one after the other; more than 1 after memory ran out
+    loader_restarts: int = 0  # times that loader workers died or hung, and loading went on without
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,6 +58,7 @@ class Begun:
     batches: int = 0
     skipped: int = 0
     parts: int = 1
+    loader_restarts: int = 0
     images: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
@@ -84,7 +86,7 @@ class FoldTraining:
     optimizer: torch.optim.Optimizer
     loss: Loss
     batches: Remaining
-    loader: Any
+    loader: TrainingLoader
     coverage: float
     device: torch.device
     parts: int = 1  # that a batch is computed in
@@ -128,8 +130,12 @@ def prepare(
         optimizer=_optimizer(network, settings),
         loss=loss,
         batches=batches,
-        loader=training_loader(
-            dataset, batches, workers=settings.loader_workers, pin_memory=device.type == "cuda"
+        loader=TrainingLoader(
+            dataset,
+            batches,
+            workers=settings.loader_workers,
+            timeout=settings.loader_timeout,
+            pin_memory=device.type == "cuda",
         ),
         coverage=coverage,
         device=device,

@@ -170,6 +170,39 @@ def test_a_cache_that_is_not_whole_is_refused_and_built_anew(
     assert os.listdir(tmp_path / "caches") == [cache.folder.name]
 
 
+@pytest.mark.parametrize("name", ["images.bin", "masks.bin", "truth.bin"])
+def test_a_flipped_bit_is_an_error_that_names_the_file_and_is_decoded_anew(
+    root: Path, name: str, tmp_path: Path
+) -> None:
+    samples, caches = table(root, data_of()), tmp_path / "caches"
+    cache = build_cache(samples, root, data_of(), caches)
+    whole = (cache.folder / name).read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 4
+    (cache.folder / name).write_bytes(bytes(damaged))
+    opened = open_cache(cache.folder)
+    with pytest.raises(DataError, match=rf"{name}: damaged at byte \d+; run the study again"):
+        [(opened.image(position), opened.mask(position), opened.truth(position)) for position in range(3)]
+    again = build_cache(samples, root, data_of(), caches)
+    assert (again.folder / name).read_bytes() == whole
+    assert os.listdir(caches) == [cache.folder.name]
+
+
+@pytest.mark.parametrize("name", ["images/a.png", "masks/a.png"])
+def test_a_file_that_changed_after_the_audit_is_named_and_nothing_is_built(
+    root: Path, name: str, tmp_path: Path
+) -> None:
+    samples, caches = table(root, data_of()), tmp_path / "caches"
+    other = {"images/a.png": drawn(7, (45, 60)), "masks/a.png": np.zeros((45, 60), np.uint8)}[name]
+    assert cv2.imwrite(str(root / name), other)
+    with pytest.raises(DataError, match=rf"{name}: its pixels changed .* since they were audited"):
+        build_cache(samples, root, data_of(), caches)
+    os.truncate(root / name, 60)
+    with pytest.raises(DataError, match=name):
+        build_cache(samples, root, data_of(), caches)
+    assert not any(caches.iterdir())
+
+
 def test_a_disk_without_room_is_told_before_anything_is_written(root: Path, tmp_path: Path) -> None:
     data = data_of(size=10**7)
     with pytest.raises(

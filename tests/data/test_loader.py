@@ -1,3 +1,7 @@
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +16,9 @@ from harness.config import Augment, Choice, Data
 from harness.data.augment import build_augmentation
 from harness.data.cache import build_cache
 from harness.data.crops import Cropping
-from harness.data.loader import TrainingSet, to_tensor, training_loader
+from harness.data.loader import TrainingLoader, TrainingSet, to_tensor
 from harness.data.sampler import Batches, build_order
+from tests.conftest import content_of
 
 SIDE = 48  # px of a crop
 STREAMS = (17, 0, 2)
@@ -33,7 +38,6 @@ def samples() -> pd.DataFrame:
                 "height": height,
             }
             | {"width": width, "channels": 3 if number % 3 == 0 else 1, "positive": 16 * (number % 4 > 0)}
-            | {"pixels_sha256": str(number), "mask_sha256": str(number)}
         )
     return pd.DataFrame(rows)
 
@@ -48,6 +52,8 @@ def dataset(samples: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> 
         mask[10:14, 20:24] = 255 * (row.positive > 0)
         assert cv2.imwrite(str(root / row.sample), image)
         assert cv2.imwrite(str(root / row.mask), mask)
+    contents = [content_of(root, row.sample, row.mask) for row in samples.itertuples()]
+    samples = pd.concat([samples, pd.DataFrame(contents)], axis=1)
     cache = build_cache(samples, root, Data(dataset=Choice(name="folders")), root / "caches")
     augmentation = build_augmentation(Augment(strength=1.0))
     return TrainingSet(cache, Cropping(SIDE, 1.25, 0.8), augmentation, STREAMS)
@@ -57,11 +63,11 @@ def delivered(dataset: TrainingSet, samples: pd.DataFrame, workers: int) -> list
     """Return the batches of epochs 1 and 2, through one loader."""
     order = build_order(Choice(name="spread"))
     batches = Batches(samples, np.arange(len(samples)), 2, order, dataset.streams)
-    loader = training_loader(dataset, batches, workers=workers, pin_memory=False)
+    loader = TrainingLoader(dataset, batches, workers, timeout=120.0, pin_memory=False)
     shown = []
     for epoch in (1, 2):
         batches.epoch = epoch
-        shown += [tuple(batch) for batch in loader]
+        shown += list(loader.deliver())
     return shown
 
 
@@ -132,3 +138,95 @@ def test_cached_files_are_not_changed_by_loading(
     before = (dataset.cache.folder / "images.bin").read_bytes()
     delivered(dataset, samples, 0)
     assert (dataset.cache.folder / "images.bin").read_bytes() == before
+
+
+FAULTS = """
+import os, signal, sys, time
+
+def faulty(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("images.bin"):
+        seen.append(arguments)
+        if len(seen) == {number}:
+            {fault}
+
+if "--multiprocessing-fork" in sys.argv:
+    seen = []
+    sys.addaudithook(faulty)
+"""
+WAYS = {
+    "died": "os._exit(1)",
+    "bus error": "os.kill(os.getpid(), signal.SIGBUS)",  # what a full /dev/shm ends in
+    "failed": "raise OSError('no file')",
+    "hung": "time.sleep(1000)",
+    "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
+}
+
+
+@pytest.fixture
+def inject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let loader workers meet a fault where they open the pictures for the so manieth time."""
+
+    def write(fault: str, number: int) -> None:
+        (tmp_path / "sitecustomize.py").write_text(FAULTS.format(fault=fault, number=number))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=[pytest.mark.slow] if way in ("bus error", "stopped") else []) for way in WAYS],
+)
+def test_when_workers_die_hang_or_fail_this_process_goes_on_with_the_next_batch(
+    dataset: TrainingSet, samples: pd.DataFrame, inject: Callable[..., None], way: str
+) -> None:
+    inject(WAYS[way], number=6)
+    batches = Batches(samples, np.arange(len(samples)), 2, build_order(Choice(name="spread")), STREAMS)
+    loader = TrainingLoader(dataset, batches, workers=1, timeout=120.0, pin_memory=False, poll=0.5)
+    others, shown, said = set(multiprocessing.active_children()), [], []
+    for batches.epoch in (1, 2):
+        for batch in loader.deliver(tell=said.append):
+            shown.append(batch)
+            loader.timeout = 1.0  # the workers are up
+    assert same(shown, delivered(dataset, samples, 0))
+    (line,) = said
+    assert line.startswith("loader workers given up (")
+    assert "\n" not in line
+    assert set(multiprocessing.active_children()) == others
+
+
+def test_workers_that_die_while_a_step_is_taken_do_not_break_into_it(
+    dataset: TrainingSet, samples: pd.DataFrame
+) -> None:
+    batches = Batches(samples, np.arange(len(samples)), 2, build_order(Choice(name="spread")), STREAMS)
+    batches.epoch = 1
+    loader = TrainingLoader(dataset, batches, workers=1, timeout=120.0, pin_memory=False, poll=0.5)
+    others, shown, said = set(multiprocessing.active_children()), [], []
+    for batch in loader.deliver(tell=said.append):
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        time.sleep(0.2)  # what the signal does, it does here
+        shown.append(batch)
+    assert same(shown, delivered(dataset, samples, 0)[: len(shown)])
+    assert len(shown) == len(batches)
+    assert len(said) <= 1  # what was loaded ahead is used
+
+
+def test_who_waits_for_hanging_workers_may_still_stop(
+    dataset: TrainingSet, samples: pd.DataFrame, inject: Callable[..., None]
+) -> None:
+    inject(WAYS["hung"], number=1)
+    batches = Batches(samples, np.arange(len(samples)), 2, build_order(Choice(name="spread")), STREAMS)
+    loader = TrainingLoader(dataset, batches, workers=1, timeout=1000.0, pin_memory=False, poll=0.5)
+    others = set(multiprocessing.active_children())
+    assert list(loader.deliver(lambda: True)) == []
+    assert set(multiprocessing.active_children()) == others
+
+
+def test_a_sample_that_cannot_be_read_is_told_as_without_workers(
+    dataset: TrainingSet, samples: pd.DataFrame, tmp_path: Path
+) -> None:
+    gone = replace(dataset, cache=replace(dataset.cache, folder=tmp_path))
+    with pytest.warns(UserWarning, match="given up"), pytest.raises(FileNotFoundError) as error:
+        delivered(gone, samples, 1)
+    assert "\n" not in str(error.value)

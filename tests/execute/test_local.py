@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,42 @@ def test_what_libraries_print_goes_to_the_log(workers: Local, log: Path) -> None
     assert "noise without end of line" in text
 
 
+ALONE = """
+import os, socket, sys
+
+def refuse(event, arguments):
+    inet = event == "socket.__new__" and arguments[1] in (socket.AF_INET, socket.AF_INET6)
+    network = inet or event.startswith(("socket.getaddr", "socket.gethost", "socket.getname"))
+    database = event == "sqlite3.connect" or event == "import" and arguments[0] in ("mlflow", "optuna", "sqlalchemy")
+    if network or database:
+        os.write(2, f"refused: {event} {arguments}\\n".encode())
+        os._exit(97)
+
+if "harness.execute.worker" in sys.orig_argv or "--multiprocessing-fork" in sys.argv:
+    os.write(2, b"watched\\n")
+    sys.addaudithook(refuse)
+"""
+
+
+def test_workers_need_neither_network_nor_database(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker and its loader worker end at the first socket of the network, at a database, and at its libraries."""
+    (tmp_path / "sitecustomize.py").write_text(ALONE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HOME", "/dev/null/nowhere")  # nor a place for caches of their own
+    executor, log = local(tmp_path / "log", workers=1), tmp_path / "log"
+    job = tiny.job(tmp_path / "work", **SHORT, train__loader_workers=1)
+    executor.submit(replace(job, shared=str(tmp_path / "shared")))
+    outcome = outcomes_of(executor, 1)[0, 0]
+    executor.close()
+    assert outcome.status == "committed", log.read_text()
+    assert outcome.result is not None
+    assert outcome.result.loader_restarts == 0
+    assert log.read_text().count("watched") == 2
+
+
 def busy_with(workers: Local, job: FoldJob) -> "subprocess.Popen[str]":
     return next(worker.process for worker in workers._workers if worker.job == job)
 
@@ -239,6 +275,26 @@ def test_a_fold_run_without_memory_goes_on_in_a_fresh_process_with_batches_in_pa
     assert executor._workers[0].process.pid != worker.process.pid
     assert "DefaultCPUAllocator" in (tmp_path / "log").read_text()
     executor.close()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux limits another process's files")
+def test_a_worker_without_room_on_the_disk_says_so_and_goes_on_with_the_same_job_later(
+    workers: Local, tiny: Tiny, tmp_path: Path, undisturbed: Outcome
+) -> None:
+    job = tiny.job(tmp_path, **MIDDLE)
+    workers.submit(job)
+    wait_for_epoch(job)
+    process = busy_with(workers, job)
+    before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (300_000, before[1]))
+    outcome = outcomes_of(workers, 1)[0, 0]
+    assert (outcome.status, outcome.blocked) == ("interrupted", True)
+    assert "File too large" in outcome.reason
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+    assert newest_position(job.saved) >= (1, 0)
+    workers.submit(job)
+    assert_same_results(outcomes_of(workers, 1), {(0, 0): undisturbed})
+    assert alive(process.pid)
 
 
 def test_what_waits_is_cancelled_at_once(tiny: Tiny, tmp_path: Path) -> None:

@@ -46,6 +46,13 @@ def test_a_missing_cache_ends_more_than_the_trial(tiny: Tiny, tmp_path: Path) ->
     assert (outcome.status, outcome.unusable) == ("failed", True)
 
 
+def test_a_place_that_cannot_be_written_to_is_not_the_trials_fault(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    outcome = carry_out(tiny.job(tmp_path / "file"), lambda: False)
+    assert (outcome.status, outcome.blocked) == ("interrupted", True)
+    assert "Not a directory" in outcome.reason
+
+
 def test_a_bug_is_a_failure_in_one_line_that_says_where(
     tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.config import Choice, Data
 from harness.data.cache import Cache, build_cache
 from harness.model.classical import BASELINES, KERNELS, POLARITIES, baseline_scores, top_hat_otsu
+from tests.conftest import content_of
 
 Pixels = NDArray[np.uint8]
 
@@ -44,9 +45,9 @@ def cached(root: Path, kinds: list[str], square: int = 6) -> tuple[Cache, pd.Dat
                 "height": image.shape[0],
                 "width": image.shape[1],
                 "channels": 1,
-                "pixels_sha256": f"{kind}{number}",
             }
-            | {"mask_sha256": f"{kind}{number}", "w": pd.NA, "h": pd.NA, "x0": pd.NA, "y0": pd.NA}
+            | content_of(root, f"{number}.png", f"{number}_m.png")
+            | {"w": pd.NA, "h": pd.NA, "x0": pd.NA, "y0": pd.NA}
         )
     samples = pd.DataFrame(rows).astype(dict.fromkeys(("x0", "y0", "w", "h"), "Int64"))
     return build_cache(samples, root, Data(dataset=Choice(name="folders")), root / "caches"), samples

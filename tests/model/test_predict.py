@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.config import Choice, Data
+from harness.config import Choice, Data, MaskValues
 from harness.data.cache import Cache, build_cache
 from harness.errors import TrainingError
 from harness.model.metrics import count_pixels
 from harness.model.networks import build_network
 from harness.model.predict import Photo, network_logits, normalize, pad, predict_photos, training_logits
+from tests.conftest import content_of
 
 Pixels = NDArray[np.uint8]
 Logits = NDArray[np.float32]
@@ -42,9 +43,8 @@ class Pack:
                 "height": height,
                 "width": width,
                 "channels": image.ndim,
-                "pixels_sha256": image.tobytes().hex(),
             }
-            | {"mask_sha256": mask.tobytes().hex()}
+            | content_of(self.root, f"{number}.png", f"{number}_m.png", MaskValues(ignore=128))
             | dict(zip(("x0", "y0", "w", "h"), box or [pd.NA] * 4, strict=True))
         )
         return self

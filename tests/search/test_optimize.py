@@ -330,6 +330,24 @@ def test_wrong_data_end_the_run_and_its_trial_can_be_gone_on_with(
     assert len(home.run()) == 3
 
 
+def test_a_full_disk_ends_the_run_as_interrupted_and_it_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    class Full(Formula):
+        def _outcome(self, job: FoldJob) -> Outcome:
+            good = super()._outcome(job)
+            full = replace(good, status="interrupted", result=None, reason="no room", blocked=True)
+            return full if good.key == (1, 1) else good
+
+    home, recorder = Home(tmp_path, study(trials=3)), MemoryRecorder()
+    with pytest.raises(Interrupted, match="no room"):
+        home.run(Full(6, 1), recorder)
+    assert every_fold_is_closed(recorder)
+    assert stored(home)[1].state == TrialState.RUNNING
+    assert recorder.results[1].state == "interrupted"
+    (tmp_path / "other").mkdir()
+    undisturbed = Home(tmp_path / "other", study(trials=3)).run()
+    assert [(r.state, r.iou_mean) for r in home.run()] == [(r.state, r.iou_mean) for r in undisturbed]
+
+
 def test_a_smaller_budget_still_finishes_the_trials_below_it(tmp_path: Path) -> None:
     """Of four trials in flight the later ones may be finished when the driver stops."""
     home = Home(tmp_path, study(trials=8, window=4))

@@ -1,5 +1,6 @@
 """Folds of finished trials that were lost are trained anew; real trainings in this process."""
 
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,21 @@ def test_they_are_trained_to_the_same_bits(results: Results, tiny: Tiny, tmp_pat
         anew(results, tiny, tmp_path, stop=True)
     anew(results, tiny, tmp_path)
     assert {fold.fold: fold.weights.read_bytes() for fold in results[0].folds} == weights
+    assert unusable_folds(results) == {}
+
+
+def test_on_a_full_disk_they_are_not_trained_and_that_is_an_interruption(
+    results: Results, tiny: Tiny, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "0/0")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(Interrupted, match="File too large"):
+            anew(results, tiny, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    anew(results, tiny, tmp_path)
     assert unusable_folds(results) == {}
 
 

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from harness.data.audit.protocol import fitted_on_training_rows
 from harness.data.cache import build_cache
-from harness.data.loader import training_loader
 from harness.data.sampler import Batches, build_order
 from harness.data.split import new_split
 from harness.errors import Collapsed, Interrupted, LeakageError, NotFinite
@@ -274,7 +273,7 @@ def all_rows(training: FoldTraining, positions: np.ndarray) -> FoldTraining:
     """Return the fold run with a loader that delivers these rows, whatever the split says."""
     order = build_order(training.settings.sampler)
     batches = Batches(training.data.samples, positions, 4, order, (0, 0, 0))
-    loader = training_loader(training.loader.dataset, batches, workers=0, pin_memory=False)
+    loader = replace(training.loader, batches=batches)
     return replace(training, batches=batches, loader=loader)
 
 
@@ -376,7 +375,7 @@ def first_numbers(tiny: Tiny, *, seed: int = 17, repeat: int = 0, fold: int = 0)
     training = prepare(tiny.with_settings(seed=seed), tiny.data(), fold, repeat=repeat, device=CPU)
     weights = sum(float(p.detach().abs().sum()) for p in training.network.parameters())
     training.batches.epoch = 1
-    images, _, positions = next(iter(training.loader))
+    images, _, positions = next(training.loader.deliver())
     return weights, f"{positions.tolist()} {int(images.sum())}"
 
 

@@ -1,7 +1,10 @@
 import contextlib
 import hashlib
+import itertools
 import json
+import os
 import shutil
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,16 @@ from safetensors.torch import load_file
 from harness.config import Study
 from harness.errors import Collapsed, DataError
 from harness.evaluate.scores import mean_iou
+from harness.execute.task import carry_out
 from harness.model.metrics import NO_PIXELS, count_pixels, iou
 from harness.model.networks import build_network
 from harness.model.predict import network_logits, predict_photos
 from harness.train.checkpoint import MANIFEST, WEIGHTS, is_committed
 from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldJob, FoldResult, committed_result, run_fold
-from harness.train.outbox import OUTBOX
+from harness.train.outbox import OUTBOX, OutboxReader
 from tests.conftest import SHORT, Tiny
 
-CLOCK = {"seconds", "images_per_second"}
+MARKS = {"seconds", "images_per_second", "loader_restarts"}  # of how something was computed
 SETTINGS = {**SHORT, "train__average": 0.3}
 
 
@@ -34,16 +38,16 @@ def epochs_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / OUTBOX).read_text().splitlines()]
 
 
-def without_clock(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in CLOCK}
+def without_marks(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in MARKS}
 
 
 def assert_same_work(one: FoldResult, other: FoldResult) -> None:
     """Hold two fold runs to each other to the last bit."""
-    assert without_clock(asdict(one) | {"folder": ""}) == without_clock(asdict(other) | {"folder": ""})
+    assert one.work() == other.work()
     assert sha256(one.weights) == sha256(other.weights)
     assert sha256(Path(one.folder) / OUT_OF_FOLD) == sha256(Path(other.folder) / OUT_OF_FOLD)
-    told = [[without_clock(e) for e in epochs_of(Path(r.folder))] for r in (one, other)]
+    told = [[without_marks(e) for e in epochs_of(Path(r.folder))] for r in (one, other)]
     assert told[0] == told[1]
 
 
@@ -138,7 +142,42 @@ def test_the_number_of_loader_workers_changes_no_bit(
     done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path, workers: int
 ) -> None:
     result = run_fold(tiny.job(tmp_path, **SETTINGS, train__loader_workers=workers))
+    assert result.loader_restarts == 0
     assert_same_work(result, done[1])
+
+
+DYING = """
+import os, sys
+
+def die(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("images.bin"):
+        opened.append(arguments)
+        if len(opened) > 8:  # in the second epoch
+            os._exit(1)
+
+if "--multiprocessing-fork" in sys.argv:
+    opened = []
+    sys.addaudithook(die)
+"""
+
+
+def test_loader_workers_that_die_are_told_of_once_and_change_no_bit(
+    done: tuple[FoldJob, FoldResult],
+    tiny: Tiny,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(DYING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    job = tiny.job(tmp_path / "work", **SETTINGS, train__loader_workers=1)
+    result = run_fold(job)
+    assert_same_work(result, done[1])
+    assert result.loader_restarts == 1
+    told = [e["loader_restarts"] for e in epochs_of(job.final)]
+    assert sum(told) == 1
+    assert told[0] == 0
+    assert capsys.readouterr().err.count("loader workers given up") == 1
 
 
 def test_a_collapsed_fold_is_not_committed(tiny: Tiny, tmp_path: Path) -> None:
@@ -167,6 +206,53 @@ def test_a_missing_cache_is_an_error_and_nothing_is_committed(tiny: Tiny, tmp_pa
     with pytest.raises(DataError, match="gone: no decoded pictures here"):
         run_fold(job)
     assert not is_committed(job.final)
+
+
+def test_pictures_that_change_while_folds_are_trained_change_nothing(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path
+) -> None:
+    root = Path(tiny.study.data.dataset.settings["root"])
+    shutil.move(root, tmp_path / "gone")  # what is trained on was decoded and checked before
+    try:
+        assert_same_work(run_fold(tiny.job(tmp_path / "work", **SETTINGS)), done[1])
+    finally:
+        shutil.move(tmp_path / "gone", root)
+
+
+def test_decoded_pictures_that_are_damaged_end_the_fold_run_and_name_the_file(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    cache, name = tmp_path / "cache", "images.bin"
+    shutil.copytree(tiny.cache, cache)
+    content = bytearray((cache / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (cache / name).write_bytes(bytes(content))
+    outcome = carry_out(replace(tiny.job(tmp_path / "work", **SETTINGS), cache=str(cache)), lambda: False)
+    assert (outcome.status, outcome.unusable) == ("failed", True)
+    assert outcome.reason.startswith(f"{cache / name}: damaged at byte ")
+    assert "\n" not in outcome.reason
+
+
+def test_a_clock_that_is_set_back_changes_nothing_and_no_duration_is_negative(
+    done: tuple[FoldJob, FoldResult], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, now = tiny.job(tmp_path, **SETTINGS), itertools.count(2_000_000_000, -100)
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    monkeypatch.setattr(time, "time_ns", lambda: next(now) * 10**9)
+    heard: list[dict[str, Any]] = []
+    reader = OutboxReader(job.working, job.final)
+
+    def set_back() -> bool:
+        if (job.working / OUTBOX).exists():
+            heard.extend(reader.new())
+            os.utime(job.working / OUTBOX, (next(now), next(now)))
+        return False
+
+    result = run_fold(job, set_back)
+    assert [e["number"] for e in heard + reader.new()] == [1, 2, 3, 4, 5]
+    assert_same_work(result, done[1])
+    assert result.seconds > 0
+    assert all(e["seconds"] > 0 and e["images_per_second"] > 0 for e in epochs_of(job.final))
 
 
 def test_a_job_travels_as_json(done: tuple[FoldJob, FoldResult]) -> None:

@@ -19,7 +19,7 @@ from harness.train.outbox import OUTBOX, OutboxReader
 from harness.train.resume import capture, restore
 from harness.train.start import FoldTraining, prepare
 from tests.conftest import NETWORK, Tiny
-from tests.train.test_foldrun import assert_same_work, epochs_of, without_clock
+from tests.train.test_foldrun import assert_same_work, epochs_of, without_marks
 
 EPOCHS, BATCHES, PHOTOS = 3, 3, 7
 QUESTIONS = EPOCHS * (BATCHES + PHOTOS) + PHOTOS  # how often a run asks whether to stop
@@ -309,5 +309,5 @@ def test_all_that_is_taken_comes_back_in_the_same_layout(tiny: Tiny, settings: d
     for each in (again, training):
         torch.set_rng_state(snapshot.tensors["random.cpu"])
         with closing(train_fold(each)) as running:
-            epochs.append(without_clock(asdict(next(running))))
+            epochs.append(without_marks(asdict(next(running))))
     assert epochs[0] == epochs[1]
