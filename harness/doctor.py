@@ -15,13 +15,18 @@ from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, 
 from harness.search.lock import only_driver
 from harness.search.repair import remove_leftovers, unusable_folds
 from harness.search.slots import Slots, is_stored
+from harness.search.trial import TrialResult
 from harness.tracking.delivery import Delivery
 from harness.tracking.outbox import Outbox
 from harness.tracking.reconcile import mark_orphan, orphans, reconcile
+from harness.tracking.registry import aliased_trials
 from harness.tracking.runs import attached_file
 from harness.tracking.store import Store
-from harness.train.checkpoint import write_synced
+from harness.train.checkpoint import is_committed, write_synced
 from harness.train.foldrun import fold_folder
+from harness.train.prune import Finished, prune
+
+BEST = 3  # complete trials whose weights are never dropped
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Examination:
     home: Path
     store: Store
     tell: Callable[[str], None]
+    room: int | None = None  # bytes of weights that a study may keep, None for all of them
     found: list[Finding] = field(default_factory=list)
 
     def of_all(self) -> list[Finding]:
@@ -90,6 +96,8 @@ class Examination:
             return self._left(work, f"its settings cannot be read by this version of the code: {reason}")
         with closing(Slots(study, facts["identity"], optuna_url(self.home), work, guard)) as slots:
             self._disk(work, slots)
+            if self.room is not None:
+                self._drop_weights(work, slots.results(), delivery, self.room)
         return None
 
     def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> None:
@@ -142,6 +150,26 @@ class Examination:
             Ledger(work / "ledger", results).write_trials()
             self._mended(work, "the table of its trials was lost or not that of Optuna: rebuilt")
 
+    def _drop_weights(
+        self, work: Path, results: Mapping[int, TrialResult], delivery: Delivery, room: int
+    ) -> None:
+        """Drop weights of pruned and bettered trials, none that an alias means or that MLflow still waits for."""
+        if Outbox(work).waiting:
+            return self._left(work, "its weights, all of them: MLflow has not got them yet")
+        named = {
+            trial for key, trial in aliased_trials(delivery.client, _name(work.name)) if key == work.name
+        }
+        finished = [
+            Finished(number, result.iou_mean, tuple(_committed(work / str(number))))
+            for number, result in results.items()
+        ]
+        keep = [folder for trial in finished if trial.number in named for folder in trial.folders]
+        freed = prune(finished, best=BEST, keep=keep, budget=room)
+        if freed:
+            what = f"weights of {len(freed)} fold runs of pruned and bettered trials"
+            self._mended(work, f"{what}: dropped, {sum(freed.values()) / 1e6:.1f} MB; their results stay")
+        return None
+
     def _with_orphans(self, name: str) -> list[Finding]:
         """Mark the studies (of this name, or all) that only MLflow has, and return all that was found."""
         known = {work.name for work in self._works()}
@@ -153,6 +181,10 @@ class Examination:
         except TrackingError as error:
             self._left(self.home / name, f"studies that only MLflow has were not looked for: {error}")
         return self.found
+
+
+def _committed(trial: Path) -> list[Path]:
+    return [path for path in sorted(trial.glob("[0-9]*")) if path.suffix == "" and is_committed(path)]
 
 
 def _name(key: str) -> str:

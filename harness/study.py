@@ -124,11 +124,14 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     return asdict(done) | {"uri": done.uri, "tracking_uri": store.uri}
 
 
-def doctor(name: str | None, home: Path) -> dict[str, Any]:
+def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
     """Find and repair disagreements between disk, Optuna and MLflow, of one study or of all."""
+    if prune is not None and not prune >= 0:
+        raise ConfigError(f"--prune: {prune:g} is no size in GB; give 0 or more")
     wanted = load(name)[0].name if name else None
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    examination = Examination(home, open_store(home), tell)
+    room = None if prune is None else int(prune * 1e9)
+    examination = Examination(home, open_store(home), tell, room)
     found = examination.of(wanted) if wanted else examination.of_all()
     for one in found:
         tell(f"{'mended' if one.mended else 'left'}: {one.study}: {one.what}")
@@ -211,6 +214,9 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
         if verb is run:
             one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
+        if verb is doctor:
+            text = "drop weights of pruned and bettered trials until those of a study take at most so many GB (0)"
+            one.add_argument("--prune", metavar="GB", type=float, nargs="?", const=0.0, help=text)
         if verb is ui:
             one.add_argument("--port", type=int, default=PORT)
     return whole

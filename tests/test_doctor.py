@@ -207,3 +207,47 @@ def test_without_mlflow_the_rest_is_mended_and_what_waits_is_said(home: Path, pr
 def test_where_nothing_was_ever_run_nothing_is_made(tmp_path: Path) -> None:
     assert looked_at(tmp_path / "home") == ([], [])
     assert not (tmp_path / "home").exists()
+
+
+def with_weights(home: Path) -> set[int]:
+    return {int(path.parts[-3]) for path in home.glob("work/*/*/*/weights.safetensors")}
+
+
+def test_weights_of_bettered_trials_are_dropped_when_asked_and_results_stay(
+    home: Path, prepared: Prepared, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = home / "work" / prepared.key / "ledger"
+    before = read_leaderboard(ledger)
+    assert before.best is not None
+    best = int(before.best["trial"])
+    assert Examination(home, open_store(home), print, room=0).of("tiny") == [], (
+        "both are among the best three"
+    )
+    monkeypatch.setattr("harness.doctor.BEST", 1)
+    assert Examination(home, open_store(home), print, room=10**9).of("tiny") == [], "there is room for all"
+    (found,) = Examination(home, open_store(home), print, room=0).of("tiny")
+    assert found.mended
+    assert found.what.startswith("weights of 2 fold runs of pruned and bettered trials: dropped, ")
+    assert with_weights(home) == {best}
+    assert looked_at(home) == ([], [])
+    go_on(prepared, home, tiny)
+    assert read_leaderboard(ledger) == before
+    assert with_weights(home) == {best}
+
+
+def test_weights_that_an_alias_means_or_mlflow_waits_for_are_kept(
+    home: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.doctor.BEST", 0)
+    client = client_of(home)
+    client.create_registered_model("tiny")
+    tags = {"harness.study": prepared.key, "harness.trial": "1"}
+    version = client.create_model_version("tiny", "file:///nowhere", tags=tags).version
+    client.set_registered_model_alias("tiny", "challenger", version)
+    outbox = Outbox(home / "work" / prepared.key)
+    outbox.append({"kind": "damaged"})
+    (left,) = Examination(home, Store("http://127.0.0.1:9", None), print, room=0).of("tiny")[1:2]
+    assert left.what == "its weights, all of them: MLflow has not got them yet"
+    assert with_weights(home) == {0, 1}
+    Examination(home, open_store(home), print, room=0).of("tiny")
+    assert with_weights(home) == {1}

@@ -128,6 +128,18 @@ def champion(client: MlflowClient, name: str) -> Version | None:
     return Version(name, str(found.version), found.run_id or "", found.source or "", dict(found.tags))
 
 
+def aliased_trials(client: MlflowClient, name: str) -> set[tuple[str, int]]:
+    """Return key of the study and number of each trial that an alias of this model means."""
+    try:
+        aliases = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return set()
+        raise
+    tags = [client.get_model_version(name, str(number)).tags for number in aliases.values()]
+    return {(each["harness.study"], int(each["harness.trial"])) for each in tags if "harness.trial" in each}
+
+
 def _digest(settings: Mapping[str, Any], weights: Sequence[Path]) -> str:
     """Return SHA-256 (hexadecimal) over all that decides what the model predicts."""
     parts = [
