@@ -55,7 +55,7 @@ def _run(clean: CleanSet, form: str) -> Clean:
     numbers = range(clean.first, clean.first + clean.pictures)
     pictures = [scene(clean.texture, SEED, number, form).stored for number in numbers]
     marks = [recognize(pixels) for pixels in pictures]
-    canary = plant(marks, [f"a{ENDINGS[form]}"] * len(marks), pictures.__getitem__)
+    canary = plant(marks, [f"a{ENDINGS[form]}"] * len(marks), pictures.__getitem__, threads=1)
     found = find_pairs(marks, [str(i) for i in numbers], canary, threads=1)
     return Clean(
         *(clean.texture, form, clean.pictures),

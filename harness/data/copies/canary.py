@@ -1,6 +1,7 @@
 """Plant copies of the set's own pictures and see whether the search finds them: what it is worth on these data."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -12,9 +13,7 @@ from harness.data.copies.fingerprint import Fingerprint
 from harness.data.copies.plants import PLANTS, as_jpeg
 from harness.data.copies.recognize import is_verifiable, recognize
 
-CANARY_VERSION = (
-    1  # part of what is kept on disk; raise it when other copies would be planted, here or in plants.py
-)
+CANARY_VERSION = 2  # part of what is kept; raise it when other copies would be planted, here or in plants.py
 PLANTED = 24  # pictures, each copied in every way
 JPEG_QUALITY = 90
 OVERLAPS = ("half", "tilted")  # ways that show a part; the others are whole copies
@@ -31,16 +30,25 @@ class Planted:
 
 
 def plant(
-    marks: Sequence[Fingerprint], names: Sequence[str], read: Callable[[int], NDArray[Any]], *, seed: int = 0
+    marks: Sequence[Fingerprint],
+    names: Sequence[str],
+    read: Callable[[int], NDArray[Any]],
+    *,
+    seed: int = 0,
+    threads: int = 2,
 ) -> tuple[Planted, ...]:
     """Return copies of some verifiable pictures, stored as their files are; `read` gives a picture in 8 bits."""
     rows = np.flatnonzero([is_verifiable(mark) for mark in marks])
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(rows)[:PLANTED])
     shipped = is_jpeg(names)
-    return tuple(
-        copy for origin in chosen for copy in _copies(int(origin), shipped[origin], read(origin), rng)
-    )
+
+    def copies(origin: int, own: np.random.Generator) -> list[Planted]:
+        return list(_copies(origin, shipped[origin], read(origin), own))
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = pool.map(copies, chosen.tolist(), rng.spawn(len(chosen)))
+        return tuple(copy for part in parts for copy in part)
 
 
 def is_jpeg(names: Iterable[str]) -> list[bool]:

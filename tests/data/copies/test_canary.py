@@ -73,8 +73,15 @@ def test_the_seed_chooses_the_pictures(whole, monkeypatch):
     assert len(origins[0]) == 2
 
 
+def test_the_same_is_planted_whatever_the_number_of_threads(whole):
+    names = ["a.png"] * COUNT
+    alone, together = (plant(whole, names, grain, threads=threads) for threads in (1, 3))
+    assert [(copy.kind, copy.origin, copy.mark.to_bytes()) for copy in alone] == [
+        (copy.kind, copy.origin, copy.mark.to_bytes()) for copy in together
+    ]
+
+
 def test_a_png_is_copied_without_another_loss():
-    rng = np.random.default_rng(0)
-    rng.permutation(1)
+    (rng,) = np.random.default_rng(0).spawn(1)
     expected = recognize(next(iter(PLANTS.values()))(grain(0), rng))
     assert plant(marks("grain", 1), ["a.png"], grain)[0].mark.to_bytes() == expected.to_bytes()
