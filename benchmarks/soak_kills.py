@@ -29,12 +29,20 @@ from benchmarks.study_watch import Watch, workers_of
 from harness.study import main as command
 
 KILLS = 100
-TRIALS, FOLDS = 6, 5
 NAME = "soak"
 PICTURES, SIDE = 20, 64  # px
 POLL = 0.03  # s between looks for a new epoch
 LATEST = 1.5  # s after a new epoch within which the kill comes
 STANDSTILL = 300.0  # s without an epoch or an end that are counted as none to come
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a study."""
+
+    trials: int = 6
+    folds: int = 5
+    workers: int = 2
 
 
 @dataclass
@@ -155,9 +163,9 @@ class Soak:
         return hashlib.sha256(b"".join(path.read_bytes() for path in weights)).hexdigest()
 
 
-def soak(folder: Path, kills: int, *, seed: int, trials: int = TRIALS, folds: int = FOLDS) -> Tally:
+def soak(folder: Path, kills: int, *, seed: int, size: Size) -> Tally:
     """Kill so often, over as many studies as that takes; the last one goes on undisturbed to its end."""
-    write_study(folder, trials, folds)
+    write_study(folder, size)
     all_of_it = Soak(folder, kills, random.Random(seed))
     wanted, champion = all_of_it.undisturbed()
     tally, number = all_of_it.tally, 0
@@ -169,7 +177,7 @@ def soak(folder: Path, kills: int, *, seed: int, trials: int = TRIALS, folds: in
     return tally
 
 
-def write_study(folder: Path, trials: int, folds: int) -> None:
+def write_study(folder: Path, size: Size) -> None:
     """Draw gray pictures with bright spots, and write the file of a study over them."""
     rng = np.random.default_rng(3)
     lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
@@ -189,14 +197,14 @@ def write_study(folder: Path, trials: int, folds: int) -> None:
     study = {
         "name": NAME,
         "data": {"dataset": {"instances": {"root": "."}}},
-        "folds": {"count": folds},
+        "folds": {"count": size.folds},
         "network": {
             "unet": {"encoder": "tu-test_efficientnet.r160_in1k", "decoder_channels": [32, 16, 16, 8, 8]}
         },
         "train": {"epochs": 6, "batch_size": 4, "lr": 1e-2, "crop": 32},
-        "execute": {"local": {"workers": 2}},
+        "execute": {"local": {"workers": size.workers}},
         "search": {
-            "trials": trials,
+            "trials": size.trials,
             "window": 2,
             "startup": 2,
             "pruner": {"median": {"after_trials": 2, "after_folds": 2}},
@@ -241,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     Path(".cache").mkdir(exist_ok=True)  # on the disk that results are on
     with tempfile.TemporaryDirectory(dir=".cache") as temporary:
-        tally = soak(Path(temporary).resolve(), asked.kills, seed=asked.seed)
+        tally = soak(Path(temporary).resolve(), asked.kills, seed=asked.seed, size=Size())
     print(f"{tally.bad} things are not as promised" if tally.bad else "all as promised", flush=True)
     return min(tally.bad, 1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak_kills import Tally, soak
+from benchmarks.soak_kills import Size, Tally, soak
 from benchmarks.study_ending import committed, intact, read_ending
 
 
@@ -22,7 +22,7 @@ def soaked(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "HARNESS_OPTUNA_URL"):
             patch.delenv(name, raising=False)
-        return Soaked(soak(folder, 3, seed=1, trials=2, folds=2), folder / "undisturbed")
+        return Soaked(soak(folder, 3, seed=1, size=Size(2, 2, workers=1)), folder / "undisturbed")
 
 
 @pytest.fixture
