@@ -4,15 +4,12 @@ make soak. A write is a file opened for writing, an fsync, a rename, a removal, 
 """
 
 import argparse
-import contextlib
-import hashlib
 import io
 import json
 import os
 import random
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import threading
@@ -29,15 +26,14 @@ from typing import Any
 
 import optuna
 import torch
-from mlflow import MlflowClient
 from rich.console import Console
 from sqlalchemy import Engine, event
 
+from benchmarks.study_ending import read_ending
 from benchmarks.tiny import tiny_study
 from harness.doctor import Examination
 from harness.drive import drive
 from harness.prepare import Prepared, prepare
-from harness.report import read_leaderboard
 from harness.tracking.store import Store, open_store
 
 TRIALS = FOLDS = EPOCHS = 2
@@ -45,10 +41,7 @@ WORKERS = 2
 DEPTH = 2  # functions of ours that tell one site of a write from another
 OF_FILES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
 FOR_WRITING = os.O_WRONLY | os.O_RDWR
-TIMED = ("seconds", "images_per_second")  # metrics that are never twice the same
 OURS = str(Path(__file__).parents[1] / "harness")
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a study killed at a point; `wrong` names what is not as in the undisturbed one."""
+    """What became of a study killed at a point; `wrong` tells what is not as in the undisturbed one."""
 
     point: Point
     killed: bool
@@ -180,39 +173,10 @@ def points_of(count: Counter[str]) -> list[Point]:
     ]
 
 
-def facts_of(prepared: Prepared, home: Path) -> Facts:
-    """Return what must not depend on any kill."""
-    work = home / "work" / prepared.key
-    return {
-        "leaderboard": [dict(row) | {"seconds": 0} for row in read_leaderboard(work / "ledger").trials],
-        "files": {
-            str(path.relative_to(work)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for name in ("weights.safetensors", "out_of_fold.parquet")
-            for path in sorted(work.glob(f"*/*/{name}"))
-        },
-        "Optuna": _trials(prepared, home),
-        "MLflow": _runs(home),
-        "doctor": [
-            finding.what for finding in Examination(home, open_store(home), lambda line: None).of_all()
-        ],
-    }
-
-
-def _trials(prepared: Prepared, home: Path) -> list[Any]:
-    stored = optuna.load_study(study_name=prepared.key, storage=f"sqlite:///{home / 'optuna.db'}").trials
-    return [[trial.number, trial.state.name, trial.params, trial.values] for trial in stored]
-
-
-def _runs(home: Path) -> dict[str, Any]:
-    """Return runs by their key with status and number, and every metric's rows but for times."""
-    runs = MlflowClient(f"sqlite:///{home / 'mlflow.db'}").search_runs(["1"])
-    keys = sorted((run.data.tags["harness.fold_run"], run.info.status) for run in runs)
-    query = (
-        "SELECT t.value, m.key, m.value, m.step FROM metrics m JOIN tags t USING (run_uuid) WHERE t.key = ?"
-    )
-    with contextlib.closing(sqlite3.connect(home / "mlflow.db")) as database:
-        rows = sorted(database.execute(query, ("harness.fold_run",)).fetchall())
-    return {"runs": keys, "rows": [row for row in rows if row[1] not in TIMED], "count": len(rows)}
+def differences(home: Path, whole: Path) -> list[str]:
+    """Return what a study ended as otherwise than an undisturbed one, and what `doctor` finds of it."""
+    found = Examination(home, open_store(home), lambda line: None).of_all()
+    return [*read_ending(home).differences(read_ending(whole)), *(f"doctor: {one.what}" for one in found)]
 
 
 def _make_tables(folder: Path) -> None:
@@ -232,23 +196,19 @@ class Soak:
         self.prepared = prepare(study, base=folder, home=folder / "prepared", caches=folder / "caches")
         (folder / "empty").mkdir()
         in_child(partial(_make_tables, folder / "empty"))
-        count = live(self.prepared, self.copied(folder / "whole"))
+        self._whole = self.copied(folder / "whole")
+        count = live(self.prepared, self._whole)
         if count is None:
             raise RuntimeError("the undisturbed study was killed")
-        self.count, self.whole = count, self._facts(folder / "whole")
-
-    def _facts(self, home: Path) -> Facts:
-        facts: Facts = in_child(partial(facts_of, self.prepared, home))
-        return facts
+        self.count = count
 
     def copied(self, home: Path) -> Path:
         """Return a home to begin in, whose databases have their tables."""
         return Path(shutil.copytree(self.folder / "empty", home))
 
     def wrong(self, home: Path) -> tuple[str, ...]:
-        """Return the names of what is not as in the undisturbed study."""
-        found = self._facts(home)
-        return tuple(name for name in self.whole if found[name] != self.whole[name])
+        """Return a line about each thing that is not as in the undisturbed study."""
+        return tuple(in_child(partial(differences, home, self._whole)))
 
     def try_at(self, point: Point) -> Verdict:
         """Kill a fresh study at a point, let it go on, and compare."""

@@ -208,7 +208,9 @@ def _refuse_broken_file(store: Store) -> None:
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=0)) as database:
             database.execute("PRAGMA schema_version")
     except sqlite3.Error as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:  # somebody writes into it: it is a database
+        kind = error.sqlite_errorcode & 0xFF
+        # it is a database: somebody writes into it, or was killed at that, which is undone by whoever writes next
+        if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY):
             return
         raise ConfigError(f"{path}: is no database of MLflow ({error}); name another file") from None
 

@@ -97,6 +97,27 @@ def test_a_database_that_somebody_writes_into_is_one(tmp_path: Path, monkeypatch
         assert open_store(tmp_path).artifacts == tmp_path / "artifacts"
 
 
+def test_a_database_whose_writer_was_killed_in_the_middle_is_one_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    code = """if True:
+        import os, sqlite3
+        database = sqlite3.connect("mlflow.db", isolation_level=None)
+        database.execute("CREATE TABLE t (x)")
+        database.execute("INSERT INTO t VALUES ('kept')")
+        database.execute("PRAGMA cache_size = 1")  # so that half of what follows is in the file already
+        database.execute("BEGIN")
+        database.executemany("INSERT INTO t VALUES (?)", [("half" * 999,)] * 99)
+        os.kill(os.getpid(), 9)
+    """
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == -9
+    assert (tmp_path / "mlflow.db-journal").stat().st_size
+    assert open_store(tmp_path).artifacts == tmp_path / "artifacts"
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("SELECT x FROM t").fetchall() == [("kept",)]
+
+
 def test_experiments_of_others_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     store = open_store(tmp_path)
