@@ -5,11 +5,13 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.errors import DiskFull
 from harness.train.checkpoint import write_synced
+from harness.train.room import writing
 
 FOLDER = "tracking"  # below a study's work folder
 MESSAGES, DELIVERED, REFUSED = "messages.jsonl", "delivered.json", "refused.jsonl"
@@ -56,7 +58,7 @@ class Outbox:
         line = json.dumps(message).encode() + b"\n"
         try:
             _append(self._path, line)
-        except OSError:  # no space left: the next line must not be joined to half of this one
+        except (OSError, DiskFull):  # the next line must not be joined to half of this one
             with contextlib.suppress(OSError):
                 os.truncate(self._path, self._end)
             raise
@@ -90,11 +92,13 @@ class Outbox:
     def _read_delivered(self) -> Delivered:
         try:
             known = Delivered(**json.loads((self.folder / DELIVERED).read_bytes()))
+            whole = all(isinstance(value, int) and value >= 0 for value in asdict(known).values())
         except (OSError, ValueError, TypeError):
             return Delivered()
-        return (
-            known if known.position <= self._end else Delivered()
-        )  # the messages were lost, and others came
+        if not whole or known.position > self._end:  # the messages were lost, and others came
+            return Delivered()
+        # counted anew: a wrong number would have the end of a study wait for messages that there are not
+        return replace(known, messages=_lines_before(self._path, known.position))
 
     def _write_delivered(self, delivered: Delivered) -> None:
         self.delivered = delivered
@@ -106,16 +110,23 @@ def _message(line: bytes) -> Message:
         message = json.loads(line)
     except ValueError:
         message = None
-    return (
-        message if isinstance(message, dict) else {"kind": "damaged", "line": line.decode(errors="replace")}
-    )
+    if isinstance(message, dict) and isinstance(message.get("kind"), str):
+        return message
+    return {"kind": "damaged", "line": line.decode(errors="replace")}
 
 
 def _append(path: Path, line: bytes) -> None:
-    with path.open("ab") as file:
+    with writing(path.parent, len(line)), path.open("ab") as file:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _lines_before(path: Path, position: int) -> int:
+    if not position:
+        return 0
+    with path.open("rb") as file:
+        return file.read(position).count(b"\n")
 
 
 def _whole_lines(path: Path) -> tuple[int, int]:

@@ -1,12 +1,11 @@
 """One thread that delivers a study's messages to MLflow; whatever MLflow does, nobody waits for it."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from harness.errors import Interrupted
+from harness.errors import DiskFull, Interrupted
 from harness.tracking.delivery import Delivery, asks_to_wait, is_for_good
 from harness.tracking.outbox import Message, Outbox
 from harness.tracking.store import words_of
@@ -67,8 +66,11 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            with contextlib.suppress(Interrupted):  # another driver has the study, and a sender of its own
-                self._deliver_until_the_end()
+            self._deliver_until_the_end()
+        except DiskFull as error:
+            self.tell(f"{error}; what MLflow is to be told waits")
+        except Interrupted:  # another driver has the study, and a sender of its own
+            return
         except OSError as error:  # of our own files
             self.tell(f"{self.outbox.folder}: {error.strerror}; what MLflow is to be told waits")
 

@@ -57,8 +57,10 @@ class Store:
 
     def client(self) -> MlflowClient:
         """Return a client of this store's tracking and registry."""
-        for talkative in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):
+        for talkative in ("alembic", "mlflow.pyfunc"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
+        # it logs whole tracebacks of what it raises, and we say in a line
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, client: MlflowClient, name: str) -> str:

@@ -283,7 +283,7 @@ def test_a_worker_without_room_on_the_disk_says_so_and_goes_on_with_the_same_job
 ) -> None:
     job = tiny.job(tmp_path, **MIDDLE)
     workers.submit(job)
-    wait_for_epoch(job)
+    until(lambda: newest_position(job.saved) >= (1, 0))
     process = busy_with(workers, job)
     before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (300_000, before[1]))

@@ -105,3 +105,24 @@ def test_who_lost_the_study_appends_nothing(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         outbox.append({"kind": "log"})
     assert told(outbox) == []
+
+
+@pytest.mark.parametrize("spoiled", ['{"position": null, "messages": 2}', '{"position": -1}', "[]", "{"])
+def test_a_spoiled_note_of_how_far_delivery_got_delivers_all_again(tmp_path: Path, spoiled: str) -> None:
+    filled(tmp_path, 3)
+    (tmp_path / "tracking" / "delivered.json").write_text(spoiled)
+    assert Outbox(tmp_path).waiting == 3
+
+
+def test_a_wrong_number_of_delivered_messages_is_counted_anew(tmp_path: Path) -> None:
+    outbox = filled(tmp_path, 3)
+    positions = [position for position, _ in outbox.messages()]
+    outbox.note(positions[1], 40)
+    assert Outbox(tmp_path).waiting == 1
+
+
+def test_a_line_that_names_no_kind_is_a_damaged_one(tmp_path: Path) -> None:
+    outbox = filled(tmp_path, 1)
+    with (tmp_path / "tracking" / "messages.jsonl").open("ab") as file:
+        file.write(b'{}\n{"kind": 3}\n')
+    assert told(Outbox(outbox.folder.parent)) == [0, "damaged", "damaged"]

@@ -139,7 +139,8 @@ def frequent(numbers: Numbers) -> Numbers:
 def best_of_each(points: KeyPoints, tables: Sequence[Numbers], told: Sequence[Votes], pool: Executor) -> Rows:
     """Return rows (first, second, mirrored), sorted, that by some way of telling movements are among the best.
 
-    Those are the best PER_PAIRING of either picture, and of these the best of all pictures. Each table is sorted.
+    Those are the best one of each picture, and the best of all that are among the best PER_PAIRING of either picture.
+    Each table is sorted.
     """
 
     def strongest(ends: tuple[np.uint64, np.uint64]) -> list[Rows]:
@@ -165,15 +166,21 @@ def _best(pictures: int, pairs: Rows) -> Rows:
     """Return rows of the best of pairs and their votes (2, P)."""
     which, votes = pairs
     rows = np.stack(pairs_of(which, pictures), 1).astype(np.intp)
-    keep = np.zeros(len(rows), bool)
-    for side in (0, 1):
-        order = np.lexsort((-votes, rows[:, side]))
-        owner = rows[order, side]
-        start = np.searchsorted(owner, owner, side="left")
-        keep[order[np.arange(len(order)) - start < PER_PAIRING]] = True
-    best = np.flatnonzero(keep)
-    best = best[np.argsort(-votes[best], kind="stable")]
-    return rows[best[: max(MOST, pictures)]]
+    keep = np.any([_place(side, votes) < PER_PAIRING for side in rows[:, :2].T], axis=0)
+    places = _place(rows[:, :2].T.ravel(), np.tile(votes, 2)).reshape(2, -1)
+    order = np.lexsort(
+        (-votes, places.min(0) > 0)
+    )  # the best of each picture come first: no family takes all
+    chosen: Rows = rows[order[keep[order]][: max(MOST, pictures)]]
+    return chosen
+
+
+def _place(owner: Rows, votes: Rows) -> Rows:
+    """Return the place, from 0, that each pair has among those of its owner by votes."""
+    order = np.lexsort((-votes, owner))
+    place: Rows = np.empty(len(owner), np.intp)
+    place[order] = np.arange(len(owner)) - np.searchsorted(owner[order], owner[order], side="left")
+    return place
 
 
 def _starts(ordered: Numbers | Rows) -> Rows:
