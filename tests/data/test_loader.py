@@ -192,7 +192,10 @@ def test_when_workers_die_hang_or_fail_this_process_goes_on_with_the_next_batch(
     (line,) = said
     assert line.startswith("loader workers given up (")
     assert "\n" not in line
-    assert set(multiprocessing.active_children()) == others
+    until = time.monotonic() + 20  # a process that was killed is gone a moment later
+    while set(multiprocessing.active_children()) - others and time.monotonic() < until:
+        time.sleep(0.05)
+    assert set(multiprocessing.active_children()) <= others
 
 
 def test_workers_that_die_while_a_step_is_taken_do_not_break_into_it(
