@@ -18,19 +18,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import cv2
-import numpy as np
 import torch
 import yaml
 from mlflow import MlflowClient
 
 from benchmarks.study_ending import Ending, Folder, committed, intact, read_ending
 from benchmarks.study_watch import Watch, workers_of
+from benchmarks.tiny import draw
 from harness.study import main as command
 
 KILLS = 100
 NAME = "soak"
-PICTURES, SIDE = 20, 64  # px
+PICTURES = 20
 POLL = 0.03  # s between looks for a new epoch
 LATEST = 1.5  # s after a new epoch within which the kill comes
 STANDSTILL = 300.0  # s without an epoch or an end that are counted as none to come
@@ -179,21 +178,7 @@ def soak(folder: Path, kills: int, *, seed: int, size: Size) -> Tally:
 
 def write_study(folder: Path, size: Size) -> None:
     """Draw gray pictures with bright spots, and write the file of a study over them."""
-    rng = np.random.default_rng(3)
-    lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
-    for kind in ("images", "masks"):
-        (folder / kind).mkdir(parents=True)
-    for number in range(PICTURES):
-        image = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8)
-        mask = np.zeros((SIDE, SIDE), np.uint8)
-        for _ in range(2):
-            x, y, radius = (int(v) for v in (*rng.integers(10, SIDE - 10, 2), rng.integers(6, 9)))
-            cv2.circle(image, (x, y), radius, 220, -1)
-            cv2.circle(mask, (x, y), radius, 255, -1)
-        cv2.imwrite(str(folder / "images" / f"{number}.png"), image)
-        cv2.imwrite(str(folder / "masks" / f"{number}.png"), mask)
-        lines.append(f"images/{number}.png,masks/{number}.png,source-{number},spot,full")
-    (folder / "instances.csv").write_text("\n".join(lines) + "\n")
+    draw(folder, PICTURES)
     study = {
         "name": NAME,
         "data": {"dataset": {"instances": {"root": "."}}},

@@ -1,4 +1,4 @@
-"""A study so small that it can be killed hundreds of times: twelve drawn sources with bright spots, a tiny network."""
+"""Pictures and a study so small that it can be killed hundreds of times: drawn sources with bright spots."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import numpy as np
 
 from harness.config import Choice, Data, Folds, Search, Study, Train
 
-SIDE = 48  # px
+SIDE = 64  # px
 SOURCES = 12
 NETWORK = {"encoder": "tu-test_efficientnet.r160_in1k", "decoder_channels": [16, 8, 8, 8, 8]}
 
 
 def tiny_study(root: Path, *, trials: int, folds: int, epochs: int) -> Study:
     """Return a study of so many trials, folds and epochs over pictures that are drawn under `root`."""
-    _draw(root)
+    draw(root, SOURCES)
     return Study(
         name="tiny",
         data=Data(dataset=Choice.model_validate({"instances": {"root": str(root)}})),
@@ -27,17 +27,19 @@ def tiny_study(root: Path, *, trials: int, folds: int, epochs: int) -> Study:
     )
 
 
-def _draw(root: Path) -> None:
+def draw(root: Path, sources: int) -> None:
+    """Write a gray picture with two bright spots of each source, its mask, and the table `instances.csv`."""
     rng = np.random.default_rng(3)
     lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    for number in range(SOURCES):
-        image, mask = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+    for number in range(sources):
+        image = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8)
+        mask = np.zeros((SIDE, SIDE), np.uint8)
         for _ in range(2):
-            center, radius = rng.integers(10, SIDE - 10, 2).tolist(), int(rng.integers(5, 8))
-            cv2.circle(image, center, radius, int(rng.integers(190, 250)), -1)
-            cv2.circle(mask, center, radius, 255, -1)
+            x, y, radius = (int(v) for v in (*rng.integers(10, SIDE - 10, 2), rng.integers(6, 9)))
+            cv2.circle(image, (x, y), radius, 220, -1)
+            cv2.circle(mask, (x, y), radius, 255, -1)
         cv2.imwrite(str(root / f"images/{number}.png"), image)
         cv2.imwrite(str(root / f"masks/{number}.png"), mask)
         lines.append(f"images/{number}.png,masks/{number}.png,source-{number},spot,full")

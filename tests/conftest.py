@@ -33,10 +33,21 @@ from harness.train.start import FoldData
 torch.set_num_threads(1)
 cv2.setNumThreads(0)
 
+STORES = ("MLFLOW_TRACKING_URI", "HARNESS_OPTUNA_URL")
+for _name in STORES:  # no test writes where whoever runs it keeps results
+    os.environ.pop(_name, None)
+
 SIDE = 64  # px
 GROUPS = 12
 SHORT = {"train__lr": 1e-2, "train__epochs": 5}  # long enough to learn something, whatever the seed
 NETWORK = {"encoder": "tu-test_efficientnet.r160_in1k", "decoder_channels": [32, 16, 16, 8, 8]}
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the stores that an earlier test, or MLflow, has named in the environment."""
+    for name in STORES:
+        monkeypatch.delenv(name, raising=False)
 
 
 @dataclass(frozen=True)

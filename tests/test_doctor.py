@@ -23,12 +23,6 @@ from tests.test_drive import started
 from tests.test_drive_killed import live
 
 
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
-
-
 @pytest.fixture(scope="module")
 def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     home = tmp_path_factory.mktemp("prepared")
@@ -54,10 +48,7 @@ def finished(
     prepared: Prepared, tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path
 ) -> Path:
     home = started(tmp_path_factory.mktemp("finished") / "home", empty_mlflow)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("HARNESS_OPTUNA_URL", raising=False)
-        go_on(prepared, home, tiny)
+    go_on(prepared, home, tiny)
     return home
 
 

@@ -26,12 +26,6 @@ from tests.conftest import SHORT, Tiny
 ShouldStop = Callable[[], bool]
 
 
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
-
-
 def driven(
     tiny: Tiny, home: Path, watch: Callable[[], ShouldStop] = lambda: lambda: False, **changes: Any
 ) -> tuple[Leaderboard, str]:

@@ -30,12 +30,6 @@ from tests.test_drive import started
 LIVES = 7
 
 
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
-
-
 @pytest.fixture(scope="module")
 def prepared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     home = tmp_path_factory.mktemp("prepared")

@@ -18,25 +18,14 @@ from harness.tracking.store import open_store
 from tests.conftest import Tiny
 
 
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
-
-
 @pytest.fixture(scope="module")
 def ran(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Prepared, Leaderboard, Path]:
     home = tmp_path_factory.mktemp("repeated")
     settings = {"train__epochs": 12, "train__lr": 8e-3, "train__validate_every": 12, "search__trials": 1}
     folds = {"folds__scheme": "repeated", "folds__repeats": 2}
     prepared = prepare(tiny.with_settings(**settings, **folds), base=home, home=home, caches=home)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "HARNESS_OPTUNA_URL"):
-            patch.delenv(name, raising=False)
-        store, console = open_store(home), Console(file=io.StringIO())
-        board, _ = drive(
-            prepared, store, home=home, caches=home, console=console, watch=lambda: lambda: False
-        )
+    store, console = open_store(home), Console(file=io.StringIO())
+    board, _ = drive(prepared, store, home=home, caches=home, console=console, watch=lambda: lambda: False)
     return prepared, board, home
 
 

@@ -75,12 +75,6 @@ class Done:
         return list(self.client.search_runs(["1"], f"tags.\"harness.level\" = '{level}'"))
 
 
-@pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("HARNESS_OPTUNA_URL", raising=False)
-
-
 @pytest.fixture(scope="module")
 def done(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("done")

@@ -19,10 +19,7 @@ class Soaked:
 @pytest.fixture(scope="module")
 def soaked(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
     folder = tmp_path_factory.mktemp("soak") / "studies"
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "HARNESS_OPTUNA_URL"):
-            patch.delenv(name, raising=False)
-        return Soaked(soak(folder, 3, seed=1, size=Size(2, 2, workers=1)), folder / "undisturbed")
+    return Soaked(soak(folder, 3, seed=1, size=Size(2, 2, workers=1)), folder / "undisturbed")
 
 
 @pytest.fixture
