@@ -1,6 +1,7 @@
 """What several test files share: a tiny data set in real files, its frozen split and cache, and fold jobs over it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,10 +45,13 @@ NETWORK = {"encoder": "tu-test_efficientnet.r160_in1k", "decoder_channels": [32,
 
 
 @pytest.fixture(autouse=True)
-def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the stores that an earlier test, or MLflow, has named in the environment."""
+def own_store() -> Iterator[None]:
+    """Forget the stores that are named in the environment, also by MLflow, before a test and after it."""
     for name in STORES:
-        monkeypatch.delenv(name, raising=False)
+        os.environ.pop(name, None)
+    yield
+    for name in STORES:
+        os.environ.pop(name, None)
 
 
 @dataclass(frozen=True)

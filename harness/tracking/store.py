@@ -21,10 +21,11 @@ from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import ConfigError, TrackingError
+from harness.tracking.new_database import make_database
 
 HOST, PORT = "127.0.0.1", 5000
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -55,12 +56,20 @@ class Store:
         """Return what stands before a command so that it finds this store."""
         return f"{VARIABLE}={shlex.quote(self.shown)} " if os.environ.get(VARIABLE) else ""
 
+    @property
+    def database(self) -> Path | None:
+        """Return the file of an SQLite database, if this store is one."""
+        name = make_url(self.uri).database if _kind(self.uri) == "sqlite" else None
+        return Path(name).absolute() if name and name != ":memory:" else None
+
     def client(self) -> MlflowClient:
-        """Return a client of this store's tracking and registry."""
+        """Return a client of this store's tracking and registry, its database made when it is not there."""
         for talkative in ("alembic", "mlflow.pyfunc"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         # it logs whole tracebacks of what it raises, and we say in a line
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        if (path := self.database) and not path.exists():
+            make_database(path, self.artifacts or path.parent)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def experiment(self, client: MlflowClient, name: str) -> str:
@@ -202,8 +211,8 @@ def _refuse_unknown_kind(store: Store) -> None:
 
 
 def _refuse_broken_file(store: Store) -> None:
-    path = Path(urlsplit(store.uri).path.removeprefix("/"))
-    if _kind(store.uri) != "sqlite" or not path.exists():
+    path = store.database
+    if path is None or not path.exists():
         return
     try:
         address = f"{path.resolve().as_uri()}?mode=ro"

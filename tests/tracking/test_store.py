@@ -163,3 +163,39 @@ def test_the_chart_link_filters_and_sorts_by_itself() -> None:
     assert link.startswith("http://127.0.0.1:9/#/experiments/7/runs?")
     assert ONLY_TRIALS in link
     assert "metrics.`iou_mean`" in link
+
+
+KILLED_WHILE_IT_MAKES_THE_TABLES = """
+import os, sys
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from harness.tracking.store import Store
+
+seen = 0
+
+@event.listens_for(Engine, "before_cursor_execute")
+def die(connection, cursor, statement, *_):
+    global seen
+    seen += "UPDATE alembic_version" in statement
+    if seen == int(sys.argv[2]):
+        os._exit(9)
+
+Store(sys.argv[1], None).client()
+print(seen)
+"""
+
+
+def test_whoever_is_killed_while_the_database_is_made_leaves_none(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    def make(dies_at: int) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", KILLED_WHILE_IT_MAKES_THE_TABLES, uri, str(dies_at)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert [make(20).returncode, (tmp_path / "mlflow.db").exists()] == [9, False]
+    steps = int(make(-1).stdout)
+    (tmp_path / "mlflow.db").unlink()
+    assert [make(steps).returncode, (tmp_path / "mlflow.db").exists()] == [9, False]
+    store = Store(uri, None)
+    assert store.experiment(store.client(), "tiny") == "1"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db"]
