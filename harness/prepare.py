@@ -115,7 +115,7 @@ def _audited(study: Study, root: Path, manifest: Manifest, kept: Kept, home: Pat
     build_losses(study, parts.samples, parts.split)
     copies = found.among(manifest.samples["sample"].isin(parts.samples["sample"]).to_numpy())
     searched = Searched(copies, parts.joins)
-    proofs = findings(prove_recipes(study))
+    proofs = findings(prove_recipes(study, kept.caches))
     labels = label_agreement(parts.samples, parts.split, copies, masks_of(parts.samples, root, study.data))
     report = audit(
         parts.samples, parts.split, manifest=manifest.digest, searched=searched, others=(labels, *proofs)

@@ -176,7 +176,7 @@ def with_budget(study: Study, trials: int) -> Study:
 def built_and_prepared(study: Study, file: Path, home: Path) -> Prepared:
     """Build every choice of a study and prepare its data, which are looked for from its file's folder."""
     with naming(file, study.profile):
-        build_every_choice(study)
+        build_every_choice(study, CACHES)
         return prepare(study, base=file.parent.resolve(), home=home, caches=CACHES)
 
 

@@ -1,9 +1,12 @@
 """Every variant of a study built once, before anything trains: its own settings, its baselines, what it searches."""
 
 import contextlib
+import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pandas as pd
 
 from harness.config import Study
 from harness.data.augment import AUGMENTATIONS, build_augmentation
+from harness.data.kept import Kept
 from harness.data.proof.prove import Proof, Recipe, prove, refuse_untrue
 from harness.data.sampler import build_order
 from harness.data.split import Split
@@ -22,11 +26,15 @@ from harness.ranges import Range, Value, corners
 from harness.search.pruner import build_pruner
 from harness.search.slots import baseline_params
 from harness.train.start import coverage_of
+from harness.train.version import code_digest
+
+PROVEN_WITH = ("albumentations", "opencv-python-headless", "numpy")
 
 
-def build_every_choice(study: Study) -> None:
+def build_every_choice(study: Study, caches: Path | None = None) -> None:
     """Build the study's own settings, its baselines, all ends and options of its search space; prove its augmentation.
 
+    `caches` as in `prove_recipes`.
     Raises ConfigError with the path as it stands in the study file.
     """
     build_pruner(study.search.pruner)
@@ -36,16 +44,17 @@ def build_every_choice(study: Study) -> None:
     for where, params in _variants(study):
         with _stands_at(where, study):
             _build(study.with_params(params), seen)
-    for proof in prove_recipes(study):
+    for proof in prove_recipes(study, caches):
         refuse_untrue(proof)
 
 
-def prove_recipes(study: Study) -> tuple[Proof, ...]:
+def prove_recipes(study: Study, caches: Path | None = None) -> tuple[Proof, ...]:
     """Return the proof of each augmentation recipe the study may train with, at the proof's own strengths.
 
-    A proof takes seconds and is kept for as long as the process lives.
+    A proof takes seconds and is kept for as long as the process lives. That of a recipe of ours, where no rule is
+    broken, is kept under `caches` too, until any of our code or a library it was found with changes.
     """
-    return tuple(_proof(function, name, settings) for name, function, settings in _recipes(study))
+    return tuple(_proof(function, name, settings, caches) for name, function, settings in _recipes(study))
 
 
 def recipes_of(study: Study) -> Iterator[tuple[str, Recipe]]:
@@ -61,8 +70,24 @@ def _recipes(study: Study) -> list[tuple[str, Callable[..., list[Any]], str]]:
 
 
 @cache
-def _proof(function: Callable[..., list[Any]], name: str, settings: str) -> Proof:
-    return prove(partial(function, **json.loads(settings)), name)
+def _proof(function: Callable[..., list[Any]], name: str, settings: str, caches: Path | None) -> Proof:
+    recipe = partial(function, **json.loads(settings))
+    if caches is None or not function.__module__.startswith("harness."):  # its code has a version we know
+        return prove(recipe, name)
+    key = _proof_key(name, settings)
+    with contextlib.closing(Kept(caches)) as kept:
+        if (known := kept.get(key)) is not None:
+            strengths, figures = json.loads(known)
+            return Proof(name, tuple(strengths), figures, ())
+        proof = prove(recipe, name)
+        if not proof.violations:
+            kept.put({key: json.dumps([proof.strengths, proof.figures]).encode()})
+        return proof
+
+
+def _proof_key(name: str, settings: str) -> str:
+    versions = [code_digest(), *(version(package) for package in PROVEN_WITH), sys.version, name, settings]
+    return f"proof {hashlib.sha256(json.dumps(versions).encode()).hexdigest()}"
 
 
 def build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import albumentations as A
 import pytest
 
+from harness import variants
 from harness.config import Study
 from harness.data.augment import AUGMENTATIONS
+from harness.data.proof.prove import Proof, Recipe, prove
 from harness.errors import ConfigError
 from harness.prepare import prepare
 from harness.variants import build_every_choice, prove_recipes
@@ -134,3 +136,45 @@ def test_each_recipe_a_study_may_use_is_proven_once(tiny: Tiny) -> None:
     assert {proof.recipe for proof in proofs} == {study.augment.recipe.name, "flips", "none"}
     assert all(again is proof for again, proof in zip(prove_recipes(study), proofs, strict=True))
     assert {proof.strengths for proof in proofs} == {(0.0, 0.5, 1.0)}
+
+
+def test_a_proof_is_found_again_by_another_process_unless_something_it_was_found_with_changed(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = changed(tiny, augment={"recipe": {"flips": {}}})
+
+    def proven() -> tuple[Proof, int]:
+        """Return the proof as a new process has it, and how many proofs were made for that."""
+        variants._proof.cache_clear()
+        made: list[str] = []
+
+        def prove_and_count(recipe: Recipe, name: str) -> Proof:
+            made.append(name)
+            return prove(recipe, name)
+
+        monkeypatch.setattr(variants, "prove", prove_and_count)
+        (proof,) = prove_recipes(study, tmp_path)
+        return proof, len(made)
+
+    first, again = proven(), proven()
+    assert (first[1], again[1]) == (1, 0)
+    assert first[0] == again[0]
+    assert first[0].figures
+    monkeypatch.setattr(variants, "code_digest", lambda: "other code")
+    assert proven()[1] == 1
+    monkeypatch.setitem(AUGMENTATIONS, "flips", lambda strength, color: [A.HorizontalFlip(p=1)])
+    assert [proven()[1], proven()[1]] == [1, 1]  # nobody knows whether this function is still the same
+
+
+def test_what_breaks_a_rule_is_proven_each_time(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad(strength: float, color: bool) -> list[Any]:
+        return [A.CoarseDropout(fill=0, p=1)]
+
+    bad.__module__ = "harness.data.augment"
+    monkeypatch.setitem(AUGMENTATIONS, "flips", bad)
+    for _ in range(2):
+        variants._proof.cache_clear()
+        with pytest.raises(ConfigError, match="CoarseDropout breaks"):
+            build_every_choice(changed(tiny, augment={"recipe": {"flips": {}}}), tmp_path)

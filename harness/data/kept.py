@@ -2,12 +2,13 @@
 
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import DataError
 
 KEPT_VERSION = 1  # part of the file's name; raise it when the table changes
+AT_ONCE = 500  # keys that are asked for; SQLite takes 32,766 parameters at most
 TIMEOUT = 60.0  # seconds a process waits for another one's write
 
 
@@ -15,6 +16,7 @@ class Kept:
     """Bytes by key; several threads and processes may read and write."""
 
     def __init__(self, caches: Path) -> None:
+        self.caches = caches
         caches.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         path = caches / f"kept-{KEPT_VERSION}.sqlite"
@@ -28,6 +30,16 @@ class Kept:
         with self._lock:
             row = self._store.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
+
+    def get_all(self, keys: Sequence[str]) -> dict[str, bytes]:
+        """Return what is kept under each of these keys, those left out under which nothing is."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            asked = f"SELECT key, value FROM kept WHERE key IN ({', '.join('?' * len(some))})"
+            with self._lock:
+                found.update(self._store.execute(asked, some).fetchall())
+        return found
 
     def put(self, values: Mapping[str, bytes]) -> None:
         """Keep all of these, in one transaction; what is there already stays."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -84,7 +84,7 @@ def read_manifest(index: Index, data: Data, *, kept: Kept | None = None, threads
         raise DataError(f"{errors[0]}{others}") from errors[0]
     read = [result for result in results if not isinstance(result, DataError)]
     _refuse_dark_16_bit([one.brightest for one in read if one.brightest is not None], data)
-    contents = pd.DataFrame([asdict(one.content) | asdict(one.measures) for one in read])
+    contents = pd.DataFrame([vars(one.content) | vars(one.measures) for one in read])
     found = pd.concat([contents, count_sizes([one.areas for one in read])], axis=1)
     samples = pd.concat([index.samples, found.set_axis(index.samples.index)], axis=1)
     _refuse_without_target(samples, data)
@@ -123,21 +123,25 @@ def _read(row: dict[str, Any], *, root: Path, data: Data, kept: Kept | None) -> 
         mask = read_file(root / row["mask"]) if row["mask"] else b""
         key = _key(file, mask, data)
         known = kept.get(key) if kept else None
-        read = _content(row, root, data, (file, mask), kept) if known is None else _from_json(known)
+        if known is not None:
+            read = _from_json(known)
+            _refuse_other_ratio(path, row, (read.content.height, read.content.width))
+            return read
+        pixels = image_pixels(file, path)
+        read = _content(row, root, data, file, pixels, mask)
         _refuse_other_ratio(path, row, (read.content.height, read.content.width))
-        if kept and known is None:
-            kept.put({key: _to_json(read)})
+        if kept:
+            mark = recognize(pixels).to_bytes()
+            kept.put({key: _to_json(read), keep_mark(read.content.pixels_sha256): mark})
         return read
     except DataError as error:
         return error
 
 
 def _content(
-    row: dict[str, Any], root: Path, data: Data, files: tuple[bytes, bytes], kept: Kept | None
+    row: dict[str, Any], root: Path, data: Data, file: bytes, pixels: NDArray[Any], mask_file: bytes
 ) -> _Read:
-    file, mask_file = files
     path = root / row["sample"]
-    pixels = image_pixels(file, path)
     image = to_8_bits(pixels, path, white=data.white)
     mask = np.zeros(pixels.shape[:2], dtype=np.uint8)
     if row["mask"]:
@@ -157,8 +161,6 @@ def _content(
         valid=int((mask != 255).sum()),
         objects=len(objects.areas),
     )
-    if kept:
-        kept.put({keep_mark(content.pixels_sha256): recognize(pixels).to_bytes()})
     brightest = int(pixels.max()) if pixels.dtype == np.uint16 else None
     return _Read(content, measure(image, mask, objects, data.size), objects.areas, brightest)
 
@@ -171,7 +173,8 @@ def _key(file: bytes, mask: bytes, data: Data) -> str:
 
 
 def _to_json(read: _Read) -> bytes:
-    return json.dumps(asdict(replace(read, areas=read.areas.tolist()))).encode()
+    document = vars(read) | {"content": vars(read.content), "measures": vars(read.measures)}
+    return json.dumps(document | {"areas": read.areas.tolist()}).encode()
 
 
 def _from_json(kept: bytes) -> _Read:

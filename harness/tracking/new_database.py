@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
 from harness.train.claim import claimed
 from harness.train.room import writing
 
@@ -13,6 +11,10 @@ def make_database(path: Path, artifacts: Path) -> None:
 
     MLflow makes the tables in about 70 steps that it commits one by one, and cannot go on from most of them.
     """
+    from mlflow.store.tracking.sqlalchemy_store import (
+        SqlAlchemyStore,  # takes a second, and is hardly ever needed
+    )
+
     draft = path.with_name(f"{path.name}.draft")
     with claimed(draft.with_name(f"{draft.name}.lock"), lambda: False, lambda _: None):
         if path.exists():

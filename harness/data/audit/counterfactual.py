@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
 from harness.data.audit.sides import HELD_OUT, Positions
 
@@ -50,6 +49,8 @@ def _share(leaked: NDArray[np.bool_]) -> float:
 
 
 def _blind_folds(samples: int, count: int, seed: int) -> Positions:
+    from sklearn.model_selection import KFold  # only now: it takes memory that the search for copies needs
+
     fold = np.empty(samples, dtype=np.intp)
     shuffled = KFold(count, shuffle=True, random_state=seed % 2**32)
     for number, (_, validation) in enumerate(shuffled.split(np.zeros(samples))):

@@ -6,7 +6,7 @@ proposed where several key points that met tell of one movement.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 
 import numpy as np
@@ -42,11 +42,11 @@ Keys = NDArray[np.uint32]
 
 def propose(
     marks: Sequence[Fingerprint],
-    noise: Floats | None = None,
+    noise: Floats | None,
+    pool: Executor,
     *,
     asked: NDArray[np.bool_] | None = None,
     seed: int = 0,
-    threads: int = 1,
 ) -> Rows:
     """Return rows (first, second, mirrored) with first < second of the pictures worth aligning, sorted.
 
@@ -60,9 +60,8 @@ def propose(
     base = discriminants(entries.sample(rng), noise)
     streams = rng.spawn(int(np.clip(ENTRIES // (2 * entries.count), TABLES, MOST_TABLES)))
     bits = min(MOST_BITS, round(np.log2(2 * entries.count)) + MORE_BITS)
-    with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(partial(entries.meet, base, bits), streams))
-        return best_of_each(entries.points, tables, (straight, roughly), pool)
+    tables = list(pool.map(partial(entries.meet, base, bits), streams))
+    return best_of_each(entries.points, tables, (straight, roughly), pool)
 
 
 def discriminants(sample: Floats, noise: Floats | None) -> Base:

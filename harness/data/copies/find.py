@@ -63,13 +63,13 @@ def find_pairs(
         rows, plain = np.flatnonzero(verifiable), np.flatnonzero(~verifiable)
         calibration = calibrate(marks, (rows, np.arange(len(marks))), groups, seed, pool)
         noise = noise_of(marks, planted)
-        proposed = propose(marks, noise, seed=seed, threads=threads)
+        proposed = propose(marks, noise, pool, seed=seed)
         of_plain = ~verifiable[proposed[:, :2]].any(1)
         pairs = list(_by_key_points(marks, proposed[~of_plain], calibration.threshold, pool))
         among_plain = calibrate(marks, (plain, plain), groups, seed, pool)
         if among_plain.is_known:
             pairs += _by_key_points(marks, proposed[of_plain], among_plain.threshold, pool)
-        hits = _planted_found(marks, planted, noise, calibration.threshold, seed)
+        hits = _planted_found(marks, planted, noise, calibration.threshold, seed, pool)
         plain_run = 2 <= len(plain) <= featureless.MOST and not _look_alike(marks, plain, groups, seed)
         overlaps_run = plain_run and len(plain) <= featureless.MOST_OVERLAPS
         if plain_run:
@@ -79,7 +79,12 @@ def find_pairs(
 
 
 def _planted_found(
-    marks: Sequence[Fingerprint], planted: Sequence[Planted], noise: Floats | None, threshold: int, seed: int
+    marks: Sequence[Fingerprint],
+    planted: Sequence[Planted],
+    noise: Floats | None,
+    threshold: int,
+    seed: int,
+    pool: ThreadPoolExecutor,
 ) -> tuple[bool, ...]:
     """Return for each planted copy whether it is found among pictures of the set, apart so that these lose nothing."""
     origins = sorted({copy.origin for copy in planted})
@@ -90,10 +95,9 @@ def _planted_found(
     wanted = [(place[copy.origin], len(crowd) + i) for i, copy in enumerate(planted)]
     asked = np.ones(len(whole), bool)
     asked[len(origins) : len(crowd)] = False
-    proposed, pairs = propose(whole, noise, asked=asked, seed=seed), set(wanted)
+    proposed, pairs = propose(whole, noise, pool, asked=asked, seed=seed), set(wanted)
     own = proposed[np.array([tuple(row) in pairs for row in proposed[:, :2].tolist()], bool)]
-    with ThreadPoolExecutor(1) as pool:
-        sure = {(p.first, p.second) for p in _by_key_points(whole, own, threshold, pool) if p.sure}
+    sure = {(p.first, p.second) for p in _by_key_points(whole, own, threshold, pool) if p.sure}
     return tuple(pair in sure for pair in wanted)
 
 

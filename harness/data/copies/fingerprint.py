@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.data.pictures import fit
 
-FINGERPRINT_VERSION = 3  # part of what is kept on disk; raise it when a number below changes
+FINGERPRINT_VERSION = 4  # part of what is kept on disk; raise it when a number below changes
 
 SIDE = 192  # px, longest side at which key points are looked for (SIFT doubles it first)
 SMALL = 96  # px, longest side of the texture kept
@@ -58,7 +58,7 @@ class Fingerprint:
         width, count, rows, columns, found_again = struct.unpack_from("<5I", kept)
         at = struct.calcsize("<5I")
         sixteenths = np.frombuffer(kept, "<u2", count * 4, at).reshape(count, 4)
-        points = np.asarray(sixteenths / 16, np.float32)
+        points = np.multiply(sixteenths, 1 / 16, dtype=np.float32)
         at += count * 8
         descriptors = np.frombuffer(kept, np.uint8, count * 128, at).reshape(count, 128)
         texture = np.frombuffer(kept, np.uint8, rows * columns, at + count * 128).reshape(rows, columns)

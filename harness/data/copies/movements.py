@@ -27,7 +27,7 @@ STRAIGHT_TURN, STRAIGHT_GROWTH = (
     0.4,
 )  # degrees off the quarter and octaves off the scale that it may be told by
 
-AT_ONCE = 500_000  # meetings
+AT_ONCE = 250_000  # meetings
 
 Numbers = NDArray[np.uint64]
 Rows = NDArray[np.intp]

@@ -13,7 +13,7 @@ from harness.data.copies.fingerprint import KEY_POINTS, Fingerprint, Gray, finge
 QUALITY = 85  # of the JPEG that the half is written as
 CUT = 3  # px at SIDE that the half starts off the edge, so that its JPEG blocks lie elsewhere
 ENOUGH = 12  # key points by which the half must be found again
-FEWER = 150  # key points of the half that are tried first, as all of them take longer
+FEWER = 100  # key points of the half that are tried first, as all of them take longer
 
 
 def recognize(pixels: NDArray[Any]) -> Fingerprint:

@@ -4,7 +4,6 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +82,7 @@ def find_copies(samples: pd.DataFrame, root: Path, kept: Kept, *, white: int | N
         return _from_json(known)
     codes = pd.factorize(samples["pixels_sha256"])[0]  # in order of appearance: first stays before second
     first = np.unique(codes, return_index=True)[1]
-    marks = [_mark(samples.iloc[row], root, kept) for row in first]
+    marks = _marks(samples.iloc[first], root, kept)
     names, groups = (samples[column].iloc[first].tolist() for column in ("sample", "group"))
     planted = plant(marks, names, lambda at: read_image(root / names[at], white=white))
     found = find_pairs(marks, groups, planted)
@@ -100,14 +99,16 @@ def _key(samples: pd.DataFrame, white: int | None) -> str:
     return f"copies {hashlib.sha256(json.dumps([versions, white, *rows]).encode()).hexdigest()}"
 
 
-def _mark(row: "pd.Series[Any]", root: Path, kept: Kept) -> Fingerprint:
-    """Return a picture's fingerprint as it is kept; where it was lost it is taken anew."""
-    key, path = keep_mark(row["pixels_sha256"]), root / row["sample"]
-    known = kept.get(key)
-    if known is None:
-        known = recognize(image_pixels(read_file(path), path)).to_bytes()
-        kept.put({key: known})
-    return Fingerprint.from_bytes(known)
+def _marks(samples: pd.DataFrame, root: Path, kept: Kept) -> list[Fingerprint]:
+    """Return the pictures' fingerprints as they are kept; one that was lost is taken anew."""
+    keys = [keep_mark(pixels) for pixels in samples["pixels_sha256"]]
+    known = kept.get_all(keys)
+    for key, name in zip(keys, samples["sample"], strict=True):
+        if key not in known:
+            path = root / name
+            known[key] = recognize(image_pixels(read_file(path), path)).to_bytes()
+            kept.put({key: known[key]})
+    return [Fingerprint.from_bytes(known[key]) for key in keys]
 
 
 def _of_samples(

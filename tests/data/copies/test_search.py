@@ -95,8 +95,7 @@ def test_fingerprints_that_were_lost_are_taken_anew_and_kept_and_give_the_same(d
 
 def test_a_lost_fingerprint_is_not_finer_than_a_kept_one(data, kept):
     index = read(data)
-    row = index.samples.iloc[0]
-    first, again = (search._mark(row, index.root, kept) for _ in range(2))
+    (first,), (again,) = (search._marks(index.samples.iloc[:1], index.root, kept) for _ in range(2))
     assert first.to_bytes() == again.to_bytes()
     np.testing.assert_array_equal(first.points, again.points)
 
