@@ -27,11 +27,8 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
-from harness.doctor import Examination
-from harness.drive import drive
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, audit_again, facts, other_code, prepare, write_report
-from harness.promote import promote_best
 from harness.report import as_markdown, read_leaderboard
 from harness.screen import show, show_links, summarize, warn_of_changes
 from harness.search.ledger import find_ledger
@@ -41,12 +38,15 @@ from harness.train.checkpoint import write_synced
 from harness.train.room import refuse_unwritable
 from harness.variants import build_every_choice
 
+# What needs MLflow is imported where it is used: that takes seconds, which a check of data does without.
 CACHES = Path(".cache")
 console = Console(stderr=True)
 
 
 def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     """Run a study from its file to its leaderboard; run again, it goes on where it stopped."""
+    from harness.drive import drive
+
     study, file = load(name)
     if trials is not None:
         study = with_budget(study, trials)
@@ -105,6 +105,8 @@ def report(name: str, home: Path) -> dict[str, Any]:
 
 def promote(name: str, home: Path) -> dict[str, Any]:
     """Let the alias `champion` mean the best complete trial of a study's last run, audited again."""
+    from harness.promote import promote_best
+
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
     board = read_leaderboard(ledger)
@@ -126,6 +128,8 @@ def promote(name: str, home: Path) -> dict[str, Any]:
 
 def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
     """Find and repair disagreements between disk, Optuna and MLflow, of one study or of all."""
+    from harness.doctor import Examination
+
     if prune is not None and not prune >= 0:
         raise ConfigError(f"--prune: {prune:g} is no size in GB; give 0 or more")
     wanted = load(name)[0].name if name else None

@@ -16,16 +16,17 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import ConfigError, TrackingError
 from harness.tracking.new_database import make_database
+
+if TYPE_CHECKING:  # its import takes a second and 90 MB, which a check of data does without
+    from mlflow import MlflowClient
 
 HOST, PORT = "127.0.0.1", 5000
 VARIABLE = "MLFLOW_TRACKING_URI"
@@ -62,8 +63,10 @@ class Store:
         name = make_url(self.uri).database if _kind(self.uri) == "sqlite" else None
         return Path(name).absolute() if name and name != ":memory:" else None
 
-    def client(self) -> MlflowClient:
+    def client(self) -> "MlflowClient":
         """Return a client of this store's tracking and registry, its database made when it is not there."""
+        from mlflow import MlflowClient
+
         for talkative in ("alembic", "mlflow.pyfunc"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         # it logs whole tracebacks of what it raises, and we say in a line
@@ -72,7 +75,7 @@ class Store:
             make_database(path, self.artifacts or path.parent)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def experiment(self, client: MlflowClient, name: str) -> str:
+    def experiment(self, client: "MlflowClient", name: str) -> str:
         """Return the id of the experiment with this name, made when it is not there."""
         found = client.get_experiment_by_name(name)
         location = (self.artifacts / name).as_uri() if self.artifacts else None
@@ -116,7 +119,9 @@ def in_one_line() -> Iterator[None]:
     """Turn what MLflow raises into a TrackingError."""
     try:
         yield
-    except MlflowException as error:
+    except Exception as error:
+        if type(error).__module__ != "mlflow.exceptions":
+            raise
         raise TrackingError(f"MLflow: {words_of(error)}; what is committed is kept") from error
 
 

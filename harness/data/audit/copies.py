@@ -97,6 +97,8 @@ def _left_out(id: str, copies: Copies) -> str:
     plain, found = int((~copies.found.verifiable).sum()), copies.found
     if not copies.reaches:
         return "of planted copies too few are found here (C1) to say that there are no more"
+    if id == "D5" and copies.missed:
+        return f"of planted parts too few are found here ({_missed(copies)}, C1)"
     if id == "D5" and plain > 1 and not found.plain_overlaps_run:
         return f"overlaps among {plain:,} pictures without key points were not looked for (D9)"
     if id != "D5" and plain > 1 and not found.plain_run:
@@ -104,6 +106,10 @@ def _left_out(id: str, copies: Copies) -> str:
     return (
         f"{plain:,} pictures have too few key points for all their copies to be found (D9)" if plain else ""
     )
+
+
+def _missed(copies: Copies) -> str:
+    return ", ".join(f"{kind}: {hits} of {total}" for kind, (total, hits) in copies.missed.items())
 
 
 def _affected(leaks: pd.DataFrame, samples: pd.DataFrame) -> float:
@@ -200,5 +206,8 @@ def _canary(copies: Copies) -> Finding:
             f"{words}: too few to say that no others are there; see to it that pictures are grouped rightly."
         )
         return Finding(*CANARY, "fail", "unverifiable", 0, 0.0, summary, items)
-    status: Status = "warn" if limit.above > MANY_ABOVE * limit.unrelated else "pass"
+    if copies.missed:
+        words += f"; pictures that show a part of another like these are missed: {_missed(copies)}"
+    many = limit.above > MANY_ABOVE * limit.unrelated
+    status: Status = "warn" if many or copies.missed else "pass"
     return Finding(*CANARY, "fail", status, 0, 0.0, f"{words}.", items)

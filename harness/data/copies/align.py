@@ -132,7 +132,7 @@ def _blocks(part: NDArray[np.generic], rows: int, columns: int) -> Floats:
 
 
 def _mirror(mark: Fingerprint) -> tuple[Floats, NDArray[np.uint8]]:
-    points = mark.points.copy()
+    points = mark.points
     points[:, 0] = mark.width - 1 - points[:, 0]
     points[:, 3] = (180 - points[:, 3]) % 360
     return points, mark.descriptors[:, MIRRORED]

@@ -34,7 +34,7 @@ NEIGHBORS = 8  # of a bucket's members, in random order, that one is paired with
 MOST_MET = 0.5  # pairs of an entry and table in all, where nearly all descriptors are alike
 SAMPLE = 20_000  # descriptors that the covariance is taken from
 MOST_BITS = 31
-TOGETHER = 80  # pictures whose descriptors are projected at once
+TOGETHER = 20  # pictures whose descriptors are projected at once
 
 Base = tuple[Floats, Floats]
 Keys = NDArray[np.uint32]
@@ -146,15 +146,12 @@ def _as_numbers(bits: NDArray[np.bool_]) -> Keys:
 def _in_one_bucket(keys: Keys, rng: np.random.Generator) -> Iterator[tuple[Rows, Rows]]:
     """Yield pairs (M,) of entries with equal keys, each with the next few of its bucket in random order."""
     odd = 2 * int(rng.integers(2**31)) + 1  # multiplied by it, numbers of 32 bits are shuffled
-    both = keys.astype(np.uint64)
-    both <<= np.uint64(32)
-    both |= np.arange(len(keys), dtype=np.uint32) * np.uint32(odd)
+    both = np.empty(len(keys), "<u8")
+    order, ordered = both.view("<u4").reshape(-1, 2).T  # the lower and the upper half of each number
+    ordered[:] = keys
+    np.multiply(np.arange(len(keys), dtype=np.uint32), np.uint32(odd), out=order)
     both.sort()
-    order = both.astype(np.uint32)
     order *= np.uint32(pow(odd, -1, 2**32))  # and back
-    both >>= np.uint64(32)
-    ordered = both.astype(np.uint32)
-    del both
     met = 0
     for step in range(1, NEIGHBORS + 1):
         same = np.flatnonzero(ordered[:-step] == ordered[step:])

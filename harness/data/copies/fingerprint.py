@@ -29,40 +29,46 @@ DARKEST_SPREAD = 3.0  # gray levels; noise below it is not raised to full contra
 
 Gray = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Sixteenths = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`points` (P, 4) are x, y, size in px and angle in degrees, strongest first, in the picture at SIDE, which is
-    `width` wide; `descriptors` (P, 128) have unit length times 255; `texture` (h, w) is the picture at SMALL.
+    """`sixteenths` (P, 4) of x, y, size in px and angle in degrees, strongest first, in the picture at SIDE, which is
+    `width` wide, are the key points; `descriptors` (P, 128) have unit length times 255; `texture` (h, w) is the picture
+    at SMALL.
 
     `found_again` says how surely the picture would be recognized: the key points by which a half of it was, see
     `recognize.py`.
     """
 
     width: int
-    points: Floats
+    sixteenths: Sixteenths
     descriptors: NDArray[np.uint8]
     texture: Gray
     found_again: int = 0
 
+    @property
+    def points(self) -> Floats:
+        """Return the key points (P, 4) in px and degrees."""
+        points: Floats = np.multiply(self.sixteenths, 1 / 16, dtype=np.float32)
+        return points
+
     def to_bytes(self) -> bytes:
-        """Return all of it as bytes, points in sixteenths."""
-        head = struct.pack("<5I", self.width, len(self.points), *self.texture.shape, self.found_again)
-        points = np.round(self.points * 16).astype("<u2")
-        return head + points.tobytes() + self.descriptors.tobytes() + self.texture.tobytes()
+        """Return all of it as bytes."""
+        head = struct.pack("<5I", self.width, len(self.sixteenths), *self.texture.shape, self.found_again)
+        return head + self.sixteenths.tobytes() + self.descriptors.tobytes() + self.texture.tobytes()
 
     @classmethod
     def from_bytes(cls, kept: bytes) -> Self:
         """Return the fingerprint that `to_bytes` wrote."""
         width, count, rows, columns, found_again = struct.unpack_from("<5I", kept)
         at = struct.calcsize("<5I")
-        sixteenths = np.frombuffer(kept, "<u2", count * 4, at).reshape(count, 4)
-        points = np.multiply(sixteenths, 1 / 16, dtype=np.float32)
+        sixteenths = np.frombuffer(kept, "<i2", count * 4, at).reshape(count, 4)
         at += count * 8
         descriptors = np.frombuffer(kept, np.uint8, count * 128, at).reshape(count, 128)
         texture = np.frombuffer(kept, np.uint8, rows * columns, at + count * 128).reshape(rows, columns)
-        return cls(width, points, descriptors, texture, found_again)
+        return cls(width, sixteenths, descriptors, texture, found_again)
 
 
 def gray_at_side(pixels: NDArray[Any]) -> Gray:
@@ -79,7 +85,12 @@ def fingerprint(picture: Gray, *, most: int = KEY_POINTS) -> Fingerprint:
     """Return the fingerprint of a gray picture at SIDE, or of a cut of one, with its strongest key points."""
     points, descriptors = _key_points(evenly_lit(picture), most)
     small = fit(picture, round(max(picture.shape) * SMALL / SIDE))
-    return Fingerprint(picture.shape[1], points, descriptors, evenly_lit(small))
+    return Fingerprint(picture.shape[1], in_sixteenths(points), descriptors, evenly_lit(small))
+
+
+def in_sixteenths(points: Floats) -> Sixteenths:
+    """Return key points (P, 4) as a fingerprint holds them; more is not known of their places."""
+    return np.round(points * 16).astype("<i2")
 
 
 def _key_points(lit: Gray, most: int) -> tuple[Floats, NDArray[np.uint8]]:

@@ -27,7 +27,7 @@ STRAIGHT_TURN, STRAIGHT_GROWTH = (
     0.4,
 )  # degrees off the quarter and octaves off the scale that it may be told by
 
-AT_ONCE = 250_000  # meetings
+AT_ONCE = 100_000  # meetings
 
 Numbers = NDArray[np.uint64]
 Rows = NDArray[np.intp]
@@ -37,15 +37,15 @@ class KeyPoints:
     """The key points of all pictures that propose: up to PER_PICTURE each, the strongest."""
 
     def __init__(self, marks: Sequence[Fingerprint]) -> None:
-        counts = np.array([min(PER_PICTURE, len(mark.points)) for mark in marks], np.intp)
+        counts = np.array([min(PER_PICTURE, len(mark.sixteenths)) for mark in marks], np.intp)
         self.pictures = len(marks)
         self.picture = np.repeat(np.arange(len(marks), dtype=np.int32), counts)
         self._first = np.cumsum(counts) - counts
-        self._all = np.concatenate([np.zeros((0, 4), np.float32), *(m.points[:PER_PICTURE] for m in marks)])
+        self._all = np.concatenate([np.zeros((0, 4), "<i2"), *(m.sixteenths[:PER_PICTURE] for m in marks)])
 
     def of(self, pictures: Rows, points: Rows) -> Floats:
         """Return one key point (M, 4) of each of these pictures."""
-        chosen: Floats = self._all[self._first[pictures] + points]
+        chosen: Floats = np.multiply(self._all[self._first[pictures] + points], 1 / 16, dtype=np.float32)
         return chosen
 
     def numbers(self, ours: Rows, theirs: Rows, mirrored: NDArray[np.bool_]) -> Numbers:

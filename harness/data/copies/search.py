@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.copies.align import Alignment
 from harness.data.copies.calibrate import Calibration
-from harness.data.copies.canary import CANARY_VERSION, OVERLAPS, is_jpeg, plant, recall
+from harness.data.copies.canary import CANARY_VERSION, WHOLE, is_jpeg, plant, recall
 from harness.data.copies.find import COPIES_VERSION, Found, Pair, find_pairs
 from harness.data.copies.fingerprint import FINGERPRINT_VERSION, Fingerprint
 from harness.data.copies.recognize import recognize
@@ -19,6 +19,9 @@ from harness.data.kept import Kept
 from harness.data.pictures import image_pixels, read_file, read_image
 
 ENOUGH_RECALL = 0.95  # of planted whole copies; below it finding none tells nothing
+ENOUGH_OF_PARTS = (
+    0.9  # of planted copies that show a part in one way; below it finding none of these tells nothing
+)
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,18 @@ class Copies:
     @property
     def reaches(self) -> bool:
         """Tell whether planted whole copies were found; where not, pairs hold, and finding none tells nothing."""
-        whole = [self.canary[kind] for kind in self.canary if kind not in OVERLAPS]
+        whole = [self.canary[kind] for kind in self.canary if kind in WHOLE]
         return bool(whole) and sum(hits for _, hits in whole) >= ENOUGH_RECALL * sum(
             total for total, _ in whole
         )
+
+    @property
+    def missed(self) -> dict[str, tuple[int, int]]:
+        """Return the ways of showing a part of which too few planted ones were found: how many there were and were."""
+        parts = {kind: counts for kind, counts in self.canary.items() if kind not in WHOLE}
+        return {
+            kind: (total, hits) for kind, (total, hits) in parts.items() if hits < ENOUGH_OF_PARTS * total
+        }
 
     def sure(self) -> list[Pair]:
         """Return the pairs that show one thing."""

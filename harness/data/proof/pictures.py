@@ -54,7 +54,7 @@ def below(rows: Sequence[Pixels], title: str = "") -> Pixels:
 
 def to_png(picture: Pixels) -> bytes:
     """Return a BGR picture as PNG."""
-    return bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
+    return bytes(cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1])
 
 
 def _showable(image: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,11 @@ from tests.data.audit.conftest import STILL
 
 def by_id(samples, split, search):
     return {finding.id: finding for finding in copy_checks(samples, split, search)}
+
+
+def with_canary(search, **planted):
+    """Return the search with more kinds of planted copies: how many there were and were found."""
+    return replace(search, copies=replace(search.copies, canary=search.copies.canary | planted))
 
 
 def test_a_clean_search_passes_everywhere(samples, split, searched):
@@ -139,3 +145,12 @@ def test_pairs_and_pictures_beyond_those_shown_are_counted(make_table, deal, sea
     findings = by_id(samples, deal(samples), searched(samples, *pairs[:1050], blank=range(1200)))
     for id, total in (("D3", len(pairs[:1050])), ("D9", 1200)):
         assert (len(findings[id].items), findings[id].total) == (min(total, SHOWN_PAIRS), total)
+
+
+def test_parts_that_the_search_misses_here_are_told_and_never_called_absent(samples, split, searched):
+    fine = by_id(samples, split, with_canary(searched(samples), zoomed=(24, 22)))
+    assert (fine["C1"].status, fine["D5"].status) == ("pass", "pass")
+    findings = by_id(samples, split, with_canary(searched(samples), zoomed=(24, 7)))
+    assert (findings["C1"].status, findings["D5"].status) == ("warn", "unverifiable")
+    assert all("zoomed: 7 of 24" in findings[id].summary for id in ("C1", "D5"))
+    assert (findings["D3"].status, findings["D6"].status) == ("pass", "pass")

@@ -139,5 +139,5 @@ def test_only_pairs_with_an_asked_picture_are_looked_at(copied, noise):
 def test_a_few_key_points_in_all_the_set_propose_nothing(points):
     grain = light(picture("grain", 0))
     flat = light(np.full((64, 64), 90, np.uint8))
-    few = type(grain)(grain.width, grain.points[:points], grain.descriptors[:points], grain.texture)
+    few = type(grain)(grain.width, grain.sixteenths[:points], grain.descriptors[:points], grain.texture)
     assert search([flat, few]).shape == (0, 3)

@@ -16,7 +16,7 @@ COUNT = 16
 
 def bare(found):
     """Return a fingerprint without the few key points that a brushed surface has."""
-    return replace(found, points=found.points[:0], descriptors=found.descriptors[:0])
+    return replace(found, sixteenths=found.sixteenths[:0], descriptors=found.descriptors[:0])
 
 
 def plain(count, first=0, **at):

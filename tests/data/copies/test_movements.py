@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.data.copies import movements
-from harness.data.copies.fingerprint import SIDE, Fingerprint
+from harness.data.copies.fingerprint import SIDE, Fingerprint, in_sixteenths
 from harness.data.copies.movements import (
     PER_PAIRING,
     VOTES,
@@ -22,7 +22,9 @@ POINTS = 40
 def mark(points):
     """Return a picture with these key points, of which nothing else is known."""
     points = np.asarray(points, np.float32)
-    return Fingerprint(SIDE, points, np.zeros((len(points), 128), np.uint8), np.zeros((96, 96), np.uint8))
+    return Fingerprint(
+        SIDE, in_sixteenths(points), np.zeros((len(points), 128), np.uint8), np.zeros((96, 96), np.uint8)
+    )
 
 
 def scattered(seed):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from harness.data.copies.plants import PLANTS, as_jpeg
+from harness.data.copies.plants import HARD, PLANTS, as_jpeg
 from tests.data.copies.conftest import picture
 
 GRAY = picture("grain", 0)[:200]
@@ -10,11 +10,11 @@ PICTURES = {"gray": GRAY, "RGB": np.stack([GRAY, GRAY // 2, 255 - GRAY], 2)}
 
 def copies(kind, image, count=12):
     rng = np.random.default_rng(5)
-    return [PLANTS[kind](image, rng) for _ in range(count)]
+    return [(PLANTS | HARD)[kind](image, rng) for _ in range(count)]
 
 
 @pytest.mark.parametrize("image", PICTURES.values(), ids=PICTURES)
-@pytest.mark.parametrize("kind", PLANTS)
+@pytest.mark.parametrize("kind", PLANTS | HARD)
 def test_a_copy_is_a_picture_of_its_kind_and_leaves_the_origin_alone(kind, image):
     before = image.copy()
     made, again = copies(kind, image), copies(kind, image)
@@ -86,3 +86,12 @@ def test_a_tilted_copy_shows_no_corner_that_was_not_photographed():
 def test_a_jpeg_of_less_quality_is_further_from_the_picture():
     off = [np.abs(as_jpeg(GRAY, quality).astype(int) - GRAY).mean() for quality in (95, 75, 40)]
     assert 0 < off[0] < off[1] < off[2] < 20
+
+
+def test_a_zoomed_copy_shows_a_part_from_half_to_seven_tenths_of_each_side():
+    made = copies("zoomed", GRAY, 60)
+    shares = np.array([np.divide(copy.shape, GRAY.shape) for copy in made])
+    assert 0.49 < shares.min() < 0.53
+    assert 0.67 < shares.max() < 0.71
+    np.testing.assert_allclose(shares[:, 0], shares[:, 1], atol=0.005)
+    assert all(list(_places_of(copy)) for copy in made[:5])
