@@ -13,6 +13,7 @@ import pandas as pd
 
 from harness.config import Choice, Study
 from harness.data.audit.ceiling import label_agreement
+from harness.data.audit.chains import chain_figures
 from harness.data.audit.copies import Searched
 from harness.data.audit.drawing import Figure
 from harness.data.audit.figures import pair_figures
@@ -24,6 +25,7 @@ from harness.data.copies.search import Copies, find_copies
 from harness.data.index import index_samples
 from harness.data.kept import Kept
 from harness.data.manifest import Manifest, read_manifest
+from harness.data.pictures import read_image
 from harness.data.proof.findings import findings, grid
 from harness.data.repair import declare
 from harness.data.split import Split, freeze
@@ -145,14 +147,15 @@ def write_report(prepared: Prepared, folder: Path) -> Path:
 
 
 def _figures(prepared: Prepared) -> list[Figure]:
-    """Return pictures of pairs, of the worst masks, and of what each augmentation makes of a planted picture."""
+    """Return pictures of pairs, chains, the worst masks, and of what each augmentation makes of a planted picture."""
     samples, root, data = prepared.samples, prepared.root, prepared.study.data
     reads = images_of(samples, root, data), masks_of(samples, root, data)
     pairs = pair_figures(samples, root, prepared.copies)
+    chains = chain_figures(prepared.report.findings, lambda name: read_image(root / name, white=data.white))
     masks = worst_figures(samples, prepared.report.findings, prepared.copies, *reads)
     recipes = dict(recipes_of(prepared.study))
     grids = (Figure(f"Augmentation {name}", grid(recipe), "A1") for name, recipe in recipes.items())
-    return [*pairs, *masks, *grids]
+    return [*pairs, *chains, *masks, *grids]
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:

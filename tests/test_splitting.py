@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.config import Study
-from harness.prepare import prepare
+from harness.prepare import prepare, write_report
 from tests.conftest import Tiny
 from tests.test_prepare import changed, ran
 
@@ -79,6 +79,8 @@ def test_what_joins_two_frozen_folds_is_reported_with_its_pictures_and_a_new_ver
     summary = found(torn, "G6").summary
     assert f"{one!r} (fold 0)" in summary
     assert f"{other!r} (fold 1)" in summary
+    page = write_report(torn, tmp_path / "report").read_text()
+    assert f"{one} (group {groups_of(root)[one]}, fold 0)" in page
     anew = study.with_settings({"folds.version": 2})
     again = prepare(anew, base=tmp_path, home=tmp_path, caches=tmp_path / "cache")
     assert "fail" not in {finding.status for finding in again.report.findings}

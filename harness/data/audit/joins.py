@@ -52,12 +52,13 @@ REMEDIES: dict[Done, str] = {
 
 
 def remedy(joins: Joins) -> str:
-    """Return what would end a leak between two declared groups, by why they were not joined."""
+    """Return what would end leaks between declared groups, by why they were not joined."""
+    reasons = []
     if joins.torn:
-        return f"frozen folds hold such pictures (G6): {ANEW}"
+        reasons.append(f"frozen folds hold such pictures (G6): {ANEW}")
     if joins.runaways and joins.done == "tried":
-        return f"links are too few or too weak to join so many (D10): {BY_HAND}"
-    return REMEDIES[joins.done]
+        reasons.append(f"links are too few or too weak to join so many (D10): {BY_HAND}")
+    return ", or ".join(reasons) or REMEDIES[joins.done]
 
 
 def frozen_folds(joins: Joins | None) -> Finding:

@@ -147,6 +147,12 @@ def test_pairs_and_pictures_beyond_those_shown_are_counted(make_table, deal, sea
         assert (len(findings[id].items), findings[id].total) == (min(total, SHOWN_PAIRS), total)
 
 
+def test_leaks_for_two_reasons_are_told_both(samples, split, searched):
+    how = {"torn": [((0, 6), ("fold 0", "fold 1"))], "runaways": [(9, 12)]}
+    summary = by_id(samples, split, searched(samples, (0, 6, True, STILL), **how))["D3"].summary
+    assert all(id in summary for id in ("(G6)", "(D10)"))
+
+
 def test_parts_that_the_search_misses_here_are_told_and_never_called_absent(samples, split, searched):
     fine = by_id(samples, split, with_canary(searched(samples), zoomed=(24, 22)))
     assert (fine["C1"].status, fine["D5"].status) == ("pass", "pass")
