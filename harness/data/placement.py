@@ -20,7 +20,12 @@ CLASS_WEIGHT = 0.25  # of all classes together
 BALANCED_CLASSES = 64  # the commonest; rarer ones are too few to be spread
 FEWEST_FOLDS = 2
 MOST_FOLDS = 30  # of leave-one-group-out; each is a training of every trial
-TRIES = 20  # orders tried for a repeat that differs from all before
+TRIES = 20  # orders tried for a repeat that differs from all before,
+LOOSER = (
+    0.0,
+    0.5,
+    2.0,
+)  # each with sizes of groups as they are, then misread by so much (sd of their logarithm)
 
 Assigned = dict[str, int]
 
@@ -88,27 +93,41 @@ def _balanced(
 def _repeated(
     groups: pd.DataFrame, settings: Folds, old: Sequence[Mapping[str, int]], seed: int
 ) -> tuple[list[Assigned], str]:
-    """Return `repeats` assignments, each balanced, from groups in different orders; fold numbers go on."""
+    """Return `repeats` assignments, each balanced, from groups in different orders; fold numbers go on.
+
+    A few groups have few ways to be balanced. Where these are used up, sizes of groups are misread at random, so that
+    positive groups are still spread evenly, and all else less so.
+    """
     repeats: list[Assigned] = []
+    loose = 0
     for number in range(settings.repeats):
         first = number * settings.count
         before = {
             g: f if f == HELD_OUT else f - first
             for g, f in (old[number] if number < len(old) else {}).items()
         }
-        orders = (_reordered(groups, f"{seed} {number} {at}") if number else groups for at in range(TRIES))
-        tried = ({g: f + first for g, f in _even(one, settings.count, before).items()} for one in orders)
-        another = next((one for one in tried if _parts(one) not in map(_parts, repeats)), None)
+        another = None
+        for at in range(TRIES * len(LOOSER)):
+            salt, spread = f"{seed} {number} {at}", LOOSER[at // TRIES]
+            order = _misread(_reordered(groups, salt) if number else groups, salt, spread)
+            folds = {g: f + first for g, f in _even(order, settings.count, before).items()}
+            if _parts(folds) not in map(_parts, repeats):
+                another = folds
+                loose += spread > 0
+                break
         if another is None:
             raise DataError(
                 f"folds.repeats: {settings.repeats}, and {len(groups)} groups gave {number} different assignments to "
                 f"{settings.count} folds; lower folds.repeats, or folds.count"
             )
         repeats.append(another)
-    return (
-        repeats,
-        f"{settings.repeats} different assignments to {settings.count} folds, each balanced as one would be",
+    said = (
+        f"{settings.repeats} different assignments to {settings.count} folds, each balanced as one would be"
     )
+    less = (
+        f"; in {loose} of them only positive groups are, as so few groups have few even ways" if loose else ""
+    )
+    return repeats, said + less
 
 
 def _leave_one_out(
@@ -145,6 +164,14 @@ def _reordered(groups: pd.DataFrame, salt: str) -> pd.DataFrame:
     """Return the groups in an order that follows from `salt` and their names."""
     hashes = [hashlib.sha256(f"{salt} {name}".encode()).hexdigest() for name in groups.index]
     return groups.iloc[np.argsort(hashes)]
+
+
+def _misread(groups: pd.DataFrame, salt: str, spread: float) -> pd.DataFrame:
+    """Return the groups with all they hold, but not whether they are positive, times a random factor each."""
+    rng = np.random.default_rng(list(salt.encode()))
+    others = [name for name in groups.columns if name != "positive_groups"]
+    factors = np.exp(spread * rng.standard_normal(len(groups)))
+    return groups.assign(**{str(name): groups[name] * factors for name in others})
 
 
 def _parts(folds: Mapping[str, int]) -> frozenset[frozenset[str]]:

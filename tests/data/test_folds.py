@@ -51,6 +51,14 @@ def tiny(positive_groups, negative_groups, *, images=2):
     return frame
 
 
+def members(folds):
+    """Return the groups of each fold, whatever it is called."""
+    of_fold = {}
+    for group, fold in sorted(folds.items()):
+        of_fold.setdefault(fold, []).append(group)
+    return {tuple(names) for names in of_fold.values()}
+
+
 def split_of(samples, *, seed=1, manifest="m", parent=None, **settings):
     return make_split(samples, Folds(**settings), manifest=manifest, seed=seed, parent=parent)
 
@@ -525,6 +533,18 @@ def test_each_row_is_validated_once_a_repeat_and_never_trains_its_own_fold():
         groups = [set(samples["group"].iloc[side(samples, fold)]) for side in (split.train, split.validation)]
         assert not groups[0] & groups[1]
         assert len(groups[0] | groups[1]) == 40
+
+
+@pytest.mark.parametrize(("groups", "count"), [(9, 3), (9, 5), (12, 5)])
+def test_a_few_groups_of_many_sizes_are_repeated_too_with_positive_groups_spread_evenly(groups, count):
+    for seed in range(5):
+        samples, rng = tiny(groups, 0, images=1), np.random.default_rng(seed)
+        samples["positive"], samples["objects"] = rng.integers(20, 4000, groups), rng.integers(1, 20, groups)
+        split = split_of(samples, scheme="repeated", repeats=5, count=count, held_out=0)
+        for folds in split.assignments:
+            positive = np.bincount([fold % count for fold in folds.values()], minlength=count)
+            assert positive.max() - positive.min() <= 1
+        assert len({frozenset(members(folds)) for folds in split.assignments}) == 5
 
 
 def test_sets_too_small_for_different_repeats_are_one_line():
