@@ -2,14 +2,15 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.config import Study
-from harness.errors import ConfigError, TrackingError
+from harness.errors import ConfigError, HarnessError, TrackingError
 from harness.search.database import optuna_url
 from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
 from harness.search.lock import only_driver
@@ -17,10 +18,11 @@ from harness.search.repair import remove_leftovers, unusable_folds
 from harness.search.slots import Slots, is_stored
 from harness.search.trial import TrialResult
 from harness.tracking.delivery import Delivery
+from harness.tracking.home import FILE, home_id
 from harness.tracking.outbox import Outbox
-from harness.tracking.reconcile import mark_orphan, orphans, reconcile
+from harness.tracking.reconcile import answering, mark_orphan, orphans, reconcile
 from harness.tracking.registry import aliased_trials
-from harness.tracking.runs import attached_file
+from harness.tracking.runs import attached_file, own_runs
 from harness.tracking.store import Store
 from harness.train.checkpoint import is_committed, write_synced
 from harness.train.foldrun import fold_folder
@@ -40,37 +42,58 @@ class Finding:
 
 @dataclass
 class Examination:
-    """A look at the studies of one home, each under its lock."""
+    """A look at the studies of one home, each under its lock; one that fails keeps no other from being examined."""
 
     home: Path
     store: Store
     tell: Callable[[str], None]
     room: int | None = None  # bytes of weights that a study may keep, None for all of them
     found: list[Finding] = field(default_factory=list)
+    failures: list[HarnessError | OSError] = field(
+        default_factory=list
+    )  # what kept something from being examined
 
     def of_all(self) -> list[Finding]:
         """Examine every study; one that is being run is left alone."""
-        for work in self._works():
-            try:
-                self._under_lock(work.name, self._study)
-            except ConfigError as error:
-                self.found.append(Finding(work.name, f"left alone: {error}", mended=False))
+        self._each(self._works())
         return self._with_orphans("")
 
     def of(self, name: str) -> list[Finding]:
-        """Examine the studies of this name. Raises ConfigError when one of them is being run."""
-        for work in self._works():
-            if _name(work.name) == name:
-                self._under_lock(work.name, self._study)
+        """Examine the studies of this name; one that is being run is a failure."""
+        self.failures += self._each([work for work in self._works() if _name(work.name) == name])
         return self._with_orphans(name)
+
+    @cached_property
+    def _id(self) -> str:
+        return home_id(self.home, self.store, self.tell)
 
     def _works(self) -> list[Path]:
         folders = [path for path in sorted((self.home / "work").glob("*")) if path.is_dir()]
         return [path for path in folders if re.search("-[0-9a-f]{8}$", path.name)]
 
+    def _each(self, works: Iterable[Path]) -> list[HarnessError | OSError]:
+        """Examine studies; return what says of some that they are being run."""
+        busy: list[HarnessError | OSError] = []
+        for work in works:
+            try:
+                self._under_lock(work.name, self._study)
+            except ConfigError as error:
+                self._left(work, f"left alone: {error}")
+                busy.append(error)
+            except (HarnessError, OSError) as error:
+                self._failed(work, error)
+        return busy
+
     def _under_lock(self, key: str, examine: Callable[[Path, Callable[[], None]], None]) -> None:
         with only_driver(optuna_url(self.home), key, tell=self.tell) as lock:
             examine(self.home / "work" / key, lock.hold)
+
+    def _delivery(self, work: Path) -> Delivery:
+        return Delivery(self.store, work.name, work, self._id)
+
+    def _failed(self, work: Path, error: HarnessError | OSError, waiting: str = "") -> None:
+        self._left(work, f"{error}{waiting}")
+        self.failures.append(error)
 
     def _mended(self, work: Path, what: str) -> None:
         self.found.append(Finding(work.name, what, mended=True))
@@ -79,11 +102,11 @@ class Examination:
         self.found.append(Finding(work.name, what, mended=False))
 
     def _study(self, work: Path, guard: Callable[[], None]) -> None:
-        delivery = Delivery(self.store, work.name, work)
+        delivery = self._delivery(work)  # before the outbox is read: a copy's is told anew
         self._mlflow(work, Outbox(work, guard), delivery)
         facts = self._facts(work, delivery)
         if facts is None:
-            return self._left(work, "its ledger is lost and not in MLflow: the next run writes it anew")
+            return None
         if not is_stored(optuna_url(self.home), work.name):
             return self._left(
                 work,
@@ -105,19 +128,23 @@ class Examination:
             done = reconcile(outbox, delivery, self.tell)
         except TrackingError as error:
             waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
-            return self._left(work, f"{error}{waiting}")
-        if done.made_again:
-            self._mended(work, f"runs gone from MLflow, {done.made_again} of them: made again")
+            return self._failed(work, error, waiting)
+        for keys, what in (
+            (done.restored, "had been deleted in MLflow: restored"),
+            (done.made_again, "was gone from MLflow: made again"),
+            (done.corrected, "stood otherwise in MLflow than it ended here: corrected"),
+            (done.ended, "was open in MLflow and its driver is gone: marked as killed"),
+        ):
+            for key in keys:
+                self._mended(work, f"run {key} {what}")
         if done.delivered:
             self._mended(work, f"messages that waited for MLflow, {done.delivered} of them: delivered")
-        if done.taken > 0:
+        if done.taken:
             self._mended(work, f"messages that MLflow had refused, {done.taken} of them: delivered")
         if done.waiting:
             self._left(work, f"messages that still wait for MLflow: {done.waiting}")
         if done.refused:
             self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
-        for key in done.ended:
-            self._mended(work, f"run {key} was open in MLflow and its driver is gone: marked as killed")
         return None
 
     def _facts(self, work: Path, delivery: Delivery) -> Mapping[str, Any] | None:
@@ -126,8 +153,11 @@ class Examination:
         for name in (BASELINES, STUDY):
             if name in lost_parts(folder, {}):
                 try:
-                    content = attached_file(delivery.client, _name(work.name), work.name, f"study/{name}")
-                except TrackingError:
+                    with answering():
+                        runs = own_runs(self.store, delivery.client, work.name, self._id)
+                        content = attached_file(runs, work.name, f"study/{name}")
+                except TrackingError as error:
+                    self._left(work, f"its ledger is lost: the next run writes it anew ({error})")
                     return None
                 folder.mkdir(exist_ok=True)
                 write_synced(folder / name, content)
@@ -156,9 +186,9 @@ class Examination:
         """Drop weights of pruned and bettered trials, none that an alias means or that MLflow still waits for."""
         if Outbox(work).waiting:
             return self._left(work, "its weights, all of them: MLflow has not got them yet")
-        named = {
-            trial for key, trial in aliased_trials(delivery.client, _name(work.name)) if key == work.name
-        }
+        with answering():
+            aliases = aliased_trials(delivery.client, _name(work.name))
+        named = {trial for key, trial in aliases if key == work.name}
         finished = [
             Finished(number, result.iou_mean, tuple(_committed(work / str(number))))
             for number, result in results.items()
@@ -166,20 +196,28 @@ class Examination:
         keep = [folder for trial in finished if trial.number in named for folder in trial.folders]
         freed = prune(finished, best=BEST, keep=keep, budget=room)
         if freed:
-            what = f"weights of {len(freed)} fold runs of pruned and bettered trials"
-            self._mended(work, f"{what}: dropped, {sum(freed.values()) / 1e6:.1f} MB; their results stay")
+            linked = sum(size == 0 for size in freed.values())
+            shared = (
+                f", {linked} of them of files that are linked elsewhere too and stay there" if linked else ""
+            )
+            what = f"weights of {len(freed)} fold runs of pruned and bettered trials: dropped{shared}"
+            self._mended(work, f"{what}; {sum(freed.values()) / 1e6:.1f} MB freed, their results stay")
         return None
 
     def _with_orphans(self, name: str) -> list[Finding]:
         """Mark the studies (of this name, or all) that only MLflow has, and return all that was found."""
         known = {work.name for work in self._works()}
         try:
-            alone = orphans(self.store, self.home, known) if self.home.is_dir() else []
-            for key in (key for key in alone if name in ("", _name(key))):
-                self._under_lock(key, lambda work, guard: mark_orphan(Delivery(self.store, work.name, work)))
-                self._mended(self.home / key, "MLflow has it and the disk does not: marked as an orphan")
+            alone = orphans(self.store, self._id, known) if known or (self.home / FILE).exists() else []
         except TrackingError as error:
-            self._left(self.home / name, f"studies that only MLflow has were not looked for: {error}")
+            self._failed(self.home / name, error, "; studies that only MLflow has were not looked for")
+            return self.found
+        for key in (key for key in alone if name in ("", _name(key))):
+            try:
+                self._under_lock(key, lambda work, guard: mark_orphan(self._delivery(work)))
+                self._mended(self.home / key, "MLflow has it and the disk does not: marked as an orphan")
+            except (HarnessError, OSError) as error:
+                self._failed(self.home / key, error)
         return self.found
 
 

@@ -27,8 +27,9 @@ from harness.search.repair import remove_leftovers, train_anew, unusable_folds
 from harness.search.slots import Slots
 from harness.search.trial import State, Together, TrialPlan
 from harness.tracking.delivery import Delivery
+from harness.tracking.home import home_id
 from harness.tracking.outbox import Outbox
-from harness.tracking.recorder import PLACE, OutboxRecorder, StudyFacts, place
+from harness.tracking.recorder import OutboxRecorder, StudyFacts
 from harness.tracking.sender import Sender
 from harness.tracking.store import Store
 from harness.train.checkpoint import write_synced
@@ -76,10 +77,11 @@ def drive(
         files = write_files(prepared, home=home, caches=caches)
         baselines = _baselines(prepared, files)
         with closing(Slots(prepared.study, prepared.identity, url, files.work, lock.hold)) as slots:
+            own = home_id(home, store, tell)  # before the outbox is read: a copy's is told anew
             outbox = Outbox(files.work, lock.hold)
-            recorder = OutboxRecorder(outbox, _study_facts(prepared, files.work), files.work)
+            recorder = OutboxRecorder(outbox, _study_facts(prepared), files.work)
             # after Slots: both bring their databases up to date with Alembic, which can do one at a time
-            sender = Sender(outbox, Delivery(store, prepared.key, files.work), tell)
+            sender = Sender(outbox, Delivery(store, prepared.key, files.work, own), tell)
             sender.start()
             desk = _Desk(prepared, files, slots, recorder, sender, console, _while_held(lock, watch()))
             return _carry_out(desk, baselines), sender.delivery.experiment
@@ -95,12 +97,12 @@ def _while_held(lock: DriverLock, wish: ShouldStop) -> ShouldStop:
     return should_stop
 
 
-def _study_facts(prepared: Prepared, work: Path) -> StudyFacts:
+def _study_facts(prepared: Prepared) -> StudyFacts:
     study = prepared.study
     return StudyFacts(
         key=prepared.key,
         settings=study.decisive(),
-        tags=run_tags(prepared) | {PLACE: place(work)},
+        tags=run_tags(prepared),
         data_name=study.data.dataset.name,
         data_digest=prepared.manifest,
         data_source=str(prepared.root),

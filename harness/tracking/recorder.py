@@ -1,7 +1,6 @@
 """A Recorder that asks nobody: what the search tells becomes messages of runs in the study's outbox."""
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldResult
 
 NOTE = "mlflow.note.content"
 LEAKAGE = ("harness.leakage", "harness.leakage_sha256")  # tags that refer to the report
-PLACE = "harness.place"  # tag: the host, and the work folder on it
 CURVES = ("loss", "lr", "gradient_norm", "iou", "predicted_share", "images_per_second")
 
 Point = list[Any]  # name, value, step, time in ms
@@ -206,11 +204,6 @@ def trial_note(result: TrialResult, tags: Mapping[str, str]) -> str:
     lines += ["", "| parameter | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in result.plan.params.items()]
     return "\n".join([*lines, "", leakage_reference(tags)])
-
-
-def place(work: Path) -> str:
-    """Return what tells whose runs are of this work folder, where several homes share a server."""
-    return f"{socket.gethostname()}:{work.resolve()}"
 
 
 def leakage_reference(tags: Mapping[str, str]) -> str:
