@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.doctor import Examination, Finding
 from harness.drive import drive
-from harness.errors import ConfigError
+from harness.errors import ConfigError, TrackingError
 from harness.prepare import Prepared, prepare
 from harness.report import read_leaderboard
 from harness.search.database import optuna_url
@@ -24,6 +24,7 @@ from harness.tracking.store import Store, open_store
 from tests.conftest import SHORT, Tiny
 from tests.test_drive import started
 from tests.test_drive_killed import live
+from tests.tracking.test_recorder import recorder_of
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,57 @@ def test_without_mlflow_the_rest_is_mended_and_what_waits_is_said(home: Path, pr
 def test_where_nothing_was_ever_run_nothing_is_made(tmp_path: Path) -> None:
     assert looked_at(tmp_path / "home") == ([], [])
     assert not (tmp_path / "home").exists()
+
+
+def test_of_several_studies_each_is_examined_whatever_fails_of_another(
+    home: Path, prepared: Prepared
+) -> None:
+    other, last = "aaa-01234567", "zzz-01234567"
+    for key in (other, last):
+        recorder_of(home / "work" / key, key).open_study([])
+    client = client_of(home)
+    client.delete_experiment(client.create_experiment("aaa"))
+    (home / "work" / last / "tracking" / "delivered.json").mkdir()
+    (home / "work" / prepared.key / "0" / "9.working").mkdir()
+    examined = Examination(home, open_store(home), print, room=0)
+    found = [(one.study, one.mended, one.what) for one in examined.of_all()]
+    assert found[0][:2] == (other, False)
+    assert "the experiment 'aaa' was deleted in MLflow" in found[0][2]
+    assert found[1][:2] == (other, False)
+    assert "its ledger is lost: the next run writes it anew (" in found[1][2]
+    assert found[2] == (prepared.key, True, "leftovers of fold runs that were killed, 1 of them: removed")
+    assert found[3][:2] == (last, False)
+    assert "Is a directory" in found[3][2]
+    assert len(found) == 4
+    assert [type(failure) for failure in examined.failures] == [TrackingError, IsADirectoryError]
+
+
+def test_weights_are_not_dropped_where_nobody_knows_what_an_alias_means(
+    home: Path, prepared: Prepared
+) -> None:
+    away = Store("http://127.0.0.1:9", None)
+    home_id(home, away, print)
+    outbox = Outbox(home / "work" / prepared.key)
+    *_, (end, _) = outbox.messages()
+    outbox.note(end, 19)
+    examined = Examination(home, away, print, room=0)
+    examined.of_all()
+    assert ["MLflow does not answer" in str(failure) for failure in examined.failures] == [True] * 3
+    assert with_weights(home) == {0, 1}
+
+
+def test_weights_that_another_study_has_too_are_said_to_free_nothing(
+    home: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.doctor.BEST", 0)
+    weights = home / "work" / prepared.key / "0" / "0" / "weights.safetensors"
+    (tmp_path / "other").hardlink_to(weights)
+    size = weights.stat().st_size / 1e6
+    (found,) = Examination(home, open_store(home), print, room=0).of("tiny")
+    assert found.what == (
+        "weights of 4 fold runs of pruned and bettered trials: dropped, 1 of them of files that are linked elsewhere "
+        f"too and stay there; {3 * size:.1f} MB freed, their results stay"
+    )
 
 
 def with_weights(home: Path) -> set[int]:
