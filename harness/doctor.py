@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +11,8 @@ from typing import Any
 
 from harness.config import Study
 from harness.errors import ConfigError, HarnessError, TrackingError
+from harness.execute.task import Key
+from harness.retell import retell
 from harness.search.database import optuna_url
 from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
 from harness.search.lock import only_driver
@@ -103,7 +105,8 @@ class Examination:
 
     def _study(self, work: Path, guard: Callable[[], None]) -> None:
         delivery = self._delivery(work)  # before the outbox is read: a copy's is told anew
-        self._mlflow(work, Outbox(work, guard), delivery)
+        outbox = Outbox(work, guard)
+        answers = self._mlflow(work, outbox, delivery)
         facts = self._facts(work, delivery)
         if facts is None:
             return None
@@ -118,17 +121,40 @@ class Examination:
             reason = str(error).splitlines()[0]
             return self._left(work, f"its settings cannot be read by this version of the code: {reason}")
         with closing(Slots(study, facts["identity"], optuna_url(self.home), work, guard)) as slots:
-            self._disk(work, slots)
+            damaged = self._disk(work, slots)
+            if answers and self._retold(
+                work, outbox, facts, slots.results(), {trial for trial, _ in damaged}
+            ):
+                self._mlflow(work, outbox, delivery)
             if self.room is not None:
                 self._drop_weights(work, slots.results(), delivery, self.room)
         return None
 
-    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> None:
+    def _retold(
+        self,
+        work: Path,
+        outbox: Outbox,
+        facts: Mapping[str, Any],
+        results: Mapping[int, TrialResult],
+        damaged: Collection[int],
+    ) -> bool:
+        """Tell MLflow of finished trials that its messages know nothing of, or another end."""
+        lost = retell(outbox, facts, work, results, damaged)
+        if lost:
+            numbers = ", ".join(map(str, lost))
+            self._mended(
+                work, f"what MLflow is to be told of trials {numbers} was lost: told anew from Optuna"
+            )
+        return bool(lost)
+
+    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> bool:
+        """Make MLflow agree with the outbox; tell whether it answers."""
         try:
             done = reconcile(outbox, delivery, self.tell)
         except TrackingError as error:
             waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
-            return self._failed(work, error, waiting)
+            self._failed(work, error, waiting)
+            return False
         for keys, what in (
             (done.restored, "had been deleted in MLflow: restored"),
             (done.made_again, "was gone from MLflow: made again"),
@@ -145,7 +171,7 @@ class Examination:
             self._left(work, f"messages that still wait for MLflow: {done.waiting}")
         if done.refused:
             self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
-        return None
+        return True
 
     def _facts(self, work: Path, delivery: Delivery) -> Mapping[str, Any] | None:
         """Return the facts of a study; what is lost of them and of its baselines is fetched from MLflow."""
@@ -165,7 +191,8 @@ class Examination:
                 self._mended(work, f"{name} of its ledger was lost: fetched from MLflow")
         return read_facts(folder)
 
-    def _disk(self, work: Path, slots: Slots) -> None:
+    def _disk(self, work: Path, slots: Slots) -> Collection[Key]:
+        """Make the work folder agree with Optuna; return the folds that are damaged."""
         results = slots.results()
         if removed := remove_leftovers(work, results):
             self._mended(work, f"leftovers of fold runs that were killed, {len(removed)} of them: removed")
@@ -179,6 +206,7 @@ class Examination:
         if TRIALS in lost_parts(work / "ledger", results) and not damaged:
             Ledger(work / "ledger", results).write_trials()
             self._mended(work, "the table of its trials was lost or not that of Optuna: rebuilt")
+        return damaged
 
     def _drop_weights(
         self, work: Path, results: Mapping[int, TrialResult], delivery: Delivery, room: int

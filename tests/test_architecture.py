@@ -27,7 +27,7 @@ search.trial search.database search.lock search.pruner search.space search.slots
 search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs tracking.delivery \
 tracking.sender tracking.reconcile tracking.served_model tracking.registry
-promote report screen variants splitting prepare progress drive doctor
+promote report screen variants splitting prepare progress drive retell doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

@@ -133,6 +133,25 @@ def rows(database: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
 
 
+@pytest.mark.parametrize("gone", [(), ("/1", "/1/0"), ("", "/0", "/0/0", "/0/1", "/1", "/1/0", "/1/1")])
+def test_where_the_outbox_was_lost_mlflow_is_told_anew_what_optuna_and_the_folds_know(
+    home: Path, prepared: Prepared, gone: tuple[str, ...]
+) -> None:
+    client, before, points = client_of(home), ends(home), rows(home / "mlflow.db")
+    shutil.rmtree(home / "work" / prepared.key / "tracking")
+    runs = runs_of(home)
+    for below in gone:
+        client._tracking_client.store._hard_delete_run(runs[f"{prepared.key}{below}"].info.run_id)
+    if not gone:
+        client.set_terminated(runs[f"{prepared.key}/0"].info.run_id, "FAILED")
+    mended, left = looked_at(home)
+    assert left == []
+    assert mended[0] == "what MLflow is to be told of trials 0, 1 was lost: told anew from Optuna"
+    assert (ends(home), rows(home / "mlflow.db")) == (before, points)
+    assert looked_at(home) == ([], [])
+    assert len(client.list_artifacts(runs_of(home)[f"{prepared.key}/1/0"].info.run_id)) == 3
+
+
 @pytest.mark.parametrize("for_good", [False, True])
 def test_runs_that_are_gone_from_mlflow_are_back_with_every_number(
     home: Path, prepared: Prepared, for_good: bool

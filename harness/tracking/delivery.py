@@ -36,6 +36,14 @@ LOST_FILES = "harness.lost_files"  # tag: what should be attached and was droppe
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 1000, 100  # MLflow's limits
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """What a run had already when it was found: another outbox, which was lost, may have told of it at other times."""
+
+    epochs: Mapping[int, int] = field(default_factory=dict)  # with their times, in ms
+    numbers: Mapping[str, float] = field(default_factory=dict)  # by name, the last ones
+
+
 @dataclass
 class Delivery:
     """Delivers the messages of one study, whose work folder holds the files they name."""
@@ -48,9 +56,7 @@ class Delivery:
     restored: list[str] = field(default_factory=list)  # keys of runs that somebody had deleted, and are back
     _client: MlflowClient | None = None
     _runs: dict[str, str] = field(default_factory=dict)  # key to run id
-    _found: dict[str, dict[int, int]] = field(
-        default_factory=dict
-    )  # times of epochs of runs found there, by key
+    _found: dict[str, _Stored] = field(default_factory=dict)  # of runs found there, by key
 
     @property
     def client(self) -> MlflowClient:
@@ -174,8 +180,7 @@ class Delivery:
 
     def _log(self, message: Message) -> None:
         key = message["key"]
-        run, stored = self._run(key), self._found.get(key, {})
-        # told by another outbox, which was lost: the same epoch at another time
+        run, stored = self._run(key), self._found.get(key, _Stored()).epochs
         new = [point for point in message["metrics"] if stored.get(point[2], point[3]) == point[3]]
         for some in _at_most(METRICS_AT_ONCE, _metrics(new)):
             self.client.log_batch(run, metrics=some)
@@ -185,8 +190,10 @@ class Delivery:
         run = self._run(key)
         if key == self.key:
             self.close_left(reason)
+        stored = self._found.get(key, _Stored()).numbers
+        new = [point for point in message["metrics"] if stored.get(point[0]) != point[1]]
         tags = _tags(message["tags"]) + _state_tags(state, reason)
-        self.client.log_batch(run, metrics=_metrics(message["metrics"]), tags=tags)
+        self.client.log_batch(run, metrics=_metrics(new), tags=tags)
         self._attach(run, message["files"])
         self.client.set_terminated(run, STATUS[state], end_time=message["time"])
 
@@ -224,7 +231,7 @@ class Delivery:
         if run is None:
             return None
         if known is None:
-            self._found[key] = self._epochs(run)
+            self._found[key] = _Stored(self._epochs(run), run.data.metrics)
         self._runs[key] = str(run.info.run_id)
         return run
 
