@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.execute.task import Key
 from harness.retell import retell
 from harness.search.database import optuna_url
 from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
-from harness.search.lock import only_driver
+from harness.search.lock import DriverLock, only_driver
 from harness.search.repair import remove_leftovers, unusable_folds
 from harness.search.slots import Slots, is_stored
 from harness.search.trial import TrialResult
@@ -78,17 +78,24 @@ class Examination:
         busy: list[HarnessError | OSError] = []
         for work in works:
             try:
-                self._under_lock(work.name, self._study)
-            except ConfigError as error:
-                self._left(work, f"left alone: {error}")
-                busy.append(error)
+                with self._lock(work.name, busy) as lock:
+                    if lock is not None:
+                        self._study(work, lock.hold)
             except (HarnessError, OSError) as error:
                 self._failed(work, error)
         return busy
 
-    def _under_lock(self, key: str, examine: Callable[[Path, Callable[[], None]], None]) -> None:
-        with only_driver(optuna_url(self.home), key, tell=self.tell) as lock:
-            examine(self.home / "work" / key, lock.hold)
+    @contextmanager
+    def _lock(self, key: str, busy: list[HarnessError | OSError]) -> Iterator[DriverLock | None]:
+        """Hold the lock of a study, or say that somebody runs it."""
+        with ExitStack() as stack:
+            lock = None
+            try:
+                lock = stack.enter_context(only_driver(optuna_url(self.home), key, tell=self.tell))
+            except ConfigError as error:
+                self._left(self.home / "work" / key, f"left alone: {error}")
+                busy.append(error)
+            yield lock
 
     def _delivery(self, work: Path) -> Delivery:
         return Delivery(self.store, work.name, work, self._id)
@@ -242,8 +249,12 @@ class Examination:
             return self.found
         for key in (key for key in alone if name in ("", _name(key))):
             try:
-                self._under_lock(key, lambda work, guard: mark_orphan(self._delivery(work)))
-                self._mended(self.home / key, "MLflow has it and the disk does not: marked as an orphan")
+                with self._lock(key, []) as lock:
+                    if lock is not None:
+                        mark_orphan(self._delivery(self.home / "work" / key))
+                        self._mended(
+                            self.home / key, "MLflow has it and the disk does not: marked as an orphan"
+                        )
             except (HarnessError, OSError) as error:
                 self._failed(self.home / key, error)
         return self.found

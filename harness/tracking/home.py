@@ -44,18 +44,19 @@ def home_id(home: Path, store: Store, tell: Callable[[str], None]) -> str:
     ConfigError where the file cannot be read, DiskFull.
     """
     path = home / FILE
+    known, here = _read(path), _new(home)
+    if known is not None and _is_at_home(known, here, home, store):
+        return known.id
     with claimed(path.with_name(f"{FILE}.lock"), lambda: False, tell):
-        known, here = _read(path), _new(home)
-        if known is not None and (_is_in(home, store) or known.is_same_folder(here)):
+        known = _read(path)
+        if known is not None and _is_at_home(known, here, home, store):  # by now
             return known.id
         if known is not None and not _is_copy(known, here):
             tell(_moved(known, here, path))
             here = replace(here, id=known.id)
         else:
             if known is not None:
-                tell(
-                    f"{home}: is a copy of {known.folder}, which is still there: its runs in MLflow are made anew"
-                )
+                tell(f"{home}: is a copy of {known.folder}, which is there too: MLflow gets its runs anew")
             forget_deliveries(home / "work")
         write_synced(path, json.dumps(asdict(here)).encode())
         return here.id
@@ -64,6 +65,11 @@ def home_id(home: Path, store: Store, tell: Callable[[str], None]) -> str:
 def place(home: Path) -> str:
     """Return where a home is, for people."""
     return f"{socket.gethostname()}:{home.resolve()}"
+
+
+def _is_at_home(known: _Known, here: _Known, home: Path, store: Store) -> bool:
+    """Tell whether there is nothing to find out: it is where it was, or has its runs with it."""
+    return known.is_same_folder(here) or _is_in(home, store)
 
 
 def _is_in(home: Path, store: Store) -> bool:

@@ -48,7 +48,7 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
     """
     with answering():
         delivery.ask()
-    waited, refused = outbox.waiting, outbox.refusals()
+    waited, refused, known = outbox.waiting, outbox.refusals(), len(delivery.restored)
     _send(outbox, delivery, tell)
     new = len(outbox.refusals().keys() - refused.keys())
     sent = waited - outbox.waiting - new
@@ -70,7 +70,7 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
             todo = wrong - done
         ended = delivery.close_left(whole=True)
         _close_as_told(delivery, told)
-    left, restored = outbox.refusals(), set(delivery.restored)
+    left, restored = outbox.refusals(), set(delivery.restored[known:])
     stuck = _keys_of(left.values())
     return Reconciled(
         delivered=sent,

@@ -72,7 +72,7 @@ def test_a_copy_that_shares_a_store_has_an_id_of_its_own_and_tells_all_anew(home
     shutil.copytree(home, copy)
     found, lines = asked(copy)
     assert found != own
-    assert lines == [f"{copy}: is a copy of {home}, which is still there: its runs in MLflow are made anew"]
+    assert lines == [f"{copy}: is a copy of {home}, which is there too: MLflow gets its runs anew"]
     assert (waiting(home), waiting(copy)) == (0, 1)
     assert asked(home) == (own, [])
     assert asked(copy) == (found, [])
@@ -113,6 +113,12 @@ def test_a_home_reached_by_two_names_is_no_copy(home: Path) -> None:
     own, _ = asked(home)
     os.symlink(home, home.with_name("b"))
     assert asked(home.with_name("b")) == (own, [])
+
+
+def test_a_home_that_cannot_be_written_to_is_asked_all_the_same(home: Path) -> None:
+    own, _ = asked(home)
+    (home / f"{FILE}.lock").mkdir()  # where its lock would be
+    assert asked(home) == (own, [])
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"id": "a"}'])
