@@ -23,6 +23,9 @@ from harness.tracking.recorder import OutboxRecorder
 from harness.tracking.sender import Sender
 from harness.tracking.store import Store
 from tests.tracking.test_recorder import epoch, fold_result, plan, recorder_of
+from tests.tracking.test_sender import Server, server
+
+__all__ = ["server"]  # the fixture
 
 KEY = "tiny-01234567"
 
@@ -286,3 +289,33 @@ def test_a_store_that_is_slow_is_waited_for_as_long_as_it_works(
         sender.wait()
     assert time.monotonic() - began > 4
     assert sender.outbox.waiting == 0
+
+
+def test_over_a_real_server_homes_are_told_apart_and_what_was_deleted_or_changed_is_back(
+    server: Server, tmp_path: Path
+) -> None:
+    server.start()
+    store = Store(f"http://127.0.0.1:{server.port}", None)
+    a, b = At(tmp_path / "a", store), At(tmp_path / "b", store)
+    a.tell_begun()
+    sender = Sender(Outbox(a.work), a.delivery(), print)
+    sender.start()
+    sender.wait()
+    b.tell_whole()
+    assert b.reconciled() == Reconciled(delivered=7)
+    assert (a.statuses(), b.statuses()) == (OPEN, ENDED)
+    client, runs = store.client(), b.runs()
+    client.delete_run(runs["/0/0"].info.run_id)
+    client.set_terminated(runs["/0"].info.run_id, "FINISHED")
+    assert b.reconciled() == Reconciled(restored=(f"{KEY}/0/0",), corrected=(f"{KEY}/0",))
+    assert b.reconciled() == Reconciled()
+    client.delete_experiment("1")
+    with pytest.raises(TrackingError, match="the experiment 'tiny' was deleted in MLflow"):
+        b.reconciled()
+    client.restore_experiment("1")
+    assert (a.statuses(), b.statuses()) == (OPEN, ENDED)
+    b.home.rename(tmp_path / "c")
+    assert At(tmp_path / "c", store).reconciled() == Reconciled()
+    assert rows(Store(f"sqlite:///{server.database}", None)) == produced(a) + produced(
+        At(tmp_path / "c", store)
+    )
