@@ -2,25 +2,29 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.config import Study
-from harness.errors import ConfigError, TrackingError
+from harness.errors import ConfigError, HarnessError, TrackingError
+from harness.execute.task import Key
+from harness.retell import retell
 from harness.search.database import optuna_url
 from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
-from harness.search.lock import only_driver
+from harness.search.lock import DriverLock, only_driver
 from harness.search.repair import remove_leftovers, unusable_folds
 from harness.search.slots import Slots, is_stored
 from harness.search.trial import TrialResult
 from harness.tracking.delivery import Delivery
+from harness.tracking.home import FILE, home_id
 from harness.tracking.outbox import Outbox
-from harness.tracking.reconcile import mark_orphan, orphans, reconcile
+from harness.tracking.reconcile import answering, mark_orphan, orphans, reconcile
 from harness.tracking.registry import aliased_trials
-from harness.tracking.runs import attached_file
+from harness.tracking.runs import attached_file, own_runs
 from harness.tracking.store import Store
 from harness.train.checkpoint import is_committed, write_synced
 from harness.train.foldrun import fold_folder
@@ -40,37 +44,65 @@ class Finding:
 
 @dataclass
 class Examination:
-    """A look at the studies of one home, each under its lock."""
+    """A look at the studies of one home, each under its lock; one that fails keeps no other from being examined."""
 
     home: Path
     store: Store
     tell: Callable[[str], None]
     room: int | None = None  # bytes of weights that a study may keep, None for all of them
     found: list[Finding] = field(default_factory=list)
+    failures: list[HarnessError | OSError] = field(
+        default_factory=list
+    )  # what kept something from being examined
 
     def of_all(self) -> list[Finding]:
         """Examine every study; one that is being run is left alone."""
-        for work in self._works():
-            try:
-                self._under_lock(work.name, self._study)
-            except ConfigError as error:
-                self.found.append(Finding(work.name, f"left alone: {error}", mended=False))
+        self._each(self._works())
         return self._with_orphans("")
 
     def of(self, name: str) -> list[Finding]:
-        """Examine the studies of this name. Raises ConfigError when one of them is being run."""
-        for work in self._works():
-            if _name(work.name) == name:
-                self._under_lock(work.name, self._study)
+        """Examine the studies of this name; one that is being run is a failure."""
+        self.failures += self._each([work for work in self._works() if _name(work.name) == name])
         return self._with_orphans(name)
+
+    @cached_property
+    def _id(self) -> str:
+        return home_id(self.home, self.store, self.tell)
 
     def _works(self) -> list[Path]:
         folders = [path for path in sorted((self.home / "work").glob("*")) if path.is_dir()]
         return [path for path in folders if re.search("-[0-9a-f]{8}$", path.name)]
 
-    def _under_lock(self, key: str, examine: Callable[[Path, Callable[[], None]], None]) -> None:
-        with only_driver(optuna_url(self.home), key, tell=self.tell) as lock:
-            examine(self.home / "work" / key, lock.hold)
+    def _each(self, works: Iterable[Path]) -> list[HarnessError | OSError]:
+        """Examine studies; return what says of some that they are being run."""
+        busy: list[HarnessError | OSError] = []
+        for work in works:
+            try:
+                with self._lock(work.name, busy) as lock:
+                    if lock is not None:
+                        self._study(work, lock.hold)
+            except (HarnessError, OSError) as error:
+                self._failed(work, error)
+        return busy
+
+    @contextmanager
+    def _lock(self, key: str, busy: list[HarnessError | OSError]) -> Iterator[DriverLock | None]:
+        """Hold the lock of a study, or say that somebody runs it."""
+        with ExitStack() as stack:
+            lock = None
+            try:
+                lock = stack.enter_context(only_driver(optuna_url(self.home), key, tell=self.tell))
+            except ConfigError as error:
+                self._left(self.home / "work" / key, f"left alone: {error}")
+                busy.append(error)
+            yield lock
+
+    def _delivery(self, work: Path) -> Delivery:
+        return Delivery(self.store, work.name, work, self._id)
+
+    def _failed(self, work: Path, error: HarnessError | OSError, waiting: str = "") -> None:
+        self._left(work, f"{error}{waiting}")
+        self.failures.append(error)
 
     def _mended(self, work: Path, what: str) -> None:
         self.found.append(Finding(work.name, what, mended=True))
@@ -79,11 +111,12 @@ class Examination:
         self.found.append(Finding(work.name, what, mended=False))
 
     def _study(self, work: Path, guard: Callable[[], None]) -> None:
-        delivery = Delivery(self.store, work.name, work)
-        self._mlflow(work, Outbox(work, guard), delivery)
+        delivery = self._delivery(work)  # before the outbox is read: a copy's is told anew
+        outbox = Outbox(work, guard)
+        answers = self._mlflow(work, outbox, delivery)
         facts = self._facts(work, delivery)
         if facts is None:
-            return self._left(work, "its ledger is lost and not in MLflow: the next run writes it anew")
+            return None
         if not is_stored(optuna_url(self.home), work.name):
             return self._left(
                 work,
@@ -95,30 +128,57 @@ class Examination:
             reason = str(error).splitlines()[0]
             return self._left(work, f"its settings cannot be read by this version of the code: {reason}")
         with closing(Slots(study, facts["identity"], optuna_url(self.home), work, guard)) as slots:
-            self._disk(work, slots)
+            damaged = self._disk(work, slots)
+            if answers and self._retold(
+                work, outbox, facts, slots.results(), {trial for trial, _ in damaged}
+            ):
+                self._mlflow(work, outbox, delivery)
             if self.room is not None:
                 self._drop_weights(work, slots.results(), delivery, self.room)
         return None
 
-    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> None:
+    def _retold(
+        self,
+        work: Path,
+        outbox: Outbox,
+        facts: Mapping[str, Any],
+        results: Mapping[int, TrialResult],
+        damaged: Collection[int],
+    ) -> bool:
+        """Tell MLflow of finished trials that its messages know nothing of, or another end."""
+        lost = retell(outbox, facts, work, results, damaged)
+        if lost:
+            numbers = ", ".join(map(str, lost))
+            self._mended(
+                work, f"what MLflow is to be told of trials {numbers} was lost: told anew from Optuna"
+            )
+        return bool(lost)
+
+    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> bool:
+        """Make MLflow agree with the outbox; tell whether it answers."""
         try:
             done = reconcile(outbox, delivery, self.tell)
         except TrackingError as error:
             waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
-            return self._left(work, f"{error}{waiting}")
-        if done.made_again:
-            self._mended(work, f"runs gone from MLflow, {done.made_again} of them: made again")
+            self._failed(work, error, waiting)
+            return False
+        for keys, what in (
+            (done.restored, "had been deleted in MLflow: restored"),
+            (done.made_again, "was gone from MLflow: made again"),
+            (done.corrected, "stood otherwise in MLflow than it ended here: corrected"),
+            (done.ended, "was open in MLflow and its driver is gone: marked as killed"),
+        ):
+            for key in keys:
+                self._mended(work, f"run {key} {what}")
         if done.delivered:
             self._mended(work, f"messages that waited for MLflow, {done.delivered} of them: delivered")
-        if done.taken > 0:
+        if done.taken:
             self._mended(work, f"messages that MLflow had refused, {done.taken} of them: delivered")
         if done.waiting:
             self._left(work, f"messages that still wait for MLflow: {done.waiting}")
         if done.refused:
             self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
-        for key in done.ended:
-            self._mended(work, f"run {key} was open in MLflow and its driver is gone: marked as killed")
-        return None
+        return True
 
     def _facts(self, work: Path, delivery: Delivery) -> Mapping[str, Any] | None:
         """Return the facts of a study; what is lost of them and of its baselines is fetched from MLflow."""
@@ -126,8 +186,11 @@ class Examination:
         for name in (BASELINES, STUDY):
             if name in lost_parts(folder, {}):
                 try:
-                    content = attached_file(delivery.client, _name(work.name), work.name, f"study/{name}")
-                except TrackingError:
+                    with answering():
+                        runs = own_runs(self.store, delivery.client, work.name, self._id)
+                        content = attached_file(runs, work.name, f"study/{name}")
+                except TrackingError as error:
+                    self._left(work, f"its ledger is lost: the next run writes it anew ({error})")
                     return None
                 folder.mkdir(exist_ok=True)
                 write_synced(folder / name, content)
@@ -135,7 +198,8 @@ class Examination:
                 self._mended(work, f"{name} of its ledger was lost: fetched from MLflow")
         return read_facts(folder)
 
-    def _disk(self, work: Path, slots: Slots) -> None:
+    def _disk(self, work: Path, slots: Slots) -> Collection[Key]:
+        """Make the work folder agree with Optuna; return the folds that are damaged."""
         results = slots.results()
         if removed := remove_leftovers(work, results):
             self._mended(work, f"leftovers of fold runs that were killed, {len(removed)} of them: removed")
@@ -149,6 +213,7 @@ class Examination:
         if TRIALS in lost_parts(work / "ledger", results) and not damaged:
             Ledger(work / "ledger", results).write_trials()
             self._mended(work, "the table of its trials was lost or not that of Optuna: rebuilt")
+        return damaged
 
     def _drop_weights(
         self, work: Path, results: Mapping[int, TrialResult], delivery: Delivery, room: int
@@ -156,9 +221,9 @@ class Examination:
         """Drop weights of pruned and bettered trials, none that an alias means or that MLflow still waits for."""
         if Outbox(work).waiting:
             return self._left(work, "its weights, all of them: MLflow has not got them yet")
-        named = {
-            trial for key, trial in aliased_trials(delivery.client, _name(work.name)) if key == work.name
-        }
+        with answering():
+            aliases = aliased_trials(delivery.client, _name(work.name))
+        named = {trial for key, trial in aliases if key == work.name}
         finished = [
             Finished(number, result.iou_mean, tuple(_committed(work / str(number))))
             for number, result in results.items()
@@ -166,20 +231,32 @@ class Examination:
         keep = [folder for trial in finished if trial.number in named for folder in trial.folders]
         freed = prune(finished, best=BEST, keep=keep, budget=room)
         if freed:
-            what = f"weights of {len(freed)} fold runs of pruned and bettered trials"
-            self._mended(work, f"{what}: dropped, {sum(freed.values()) / 1e6:.1f} MB; their results stay")
+            linked = sum(size == 0 for size in freed.values())
+            shared = (
+                f", {linked} of them of files that are linked elsewhere too and stay there" if linked else ""
+            )
+            what = f"weights of {len(freed)} fold runs of pruned and bettered trials: dropped{shared}"
+            self._mended(work, f"{what}; {sum(freed.values()) / 1e6:.1f} MB freed, their results stay")
         return None
 
     def _with_orphans(self, name: str) -> list[Finding]:
         """Mark the studies (of this name, or all) that only MLflow has, and return all that was found."""
         known = {work.name for work in self._works()}
         try:
-            alone = orphans(self.store, self.home, known) if self.home.is_dir() else []
-            for key in (key for key in alone if name in ("", _name(key))):
-                self._under_lock(key, lambda work, guard: mark_orphan(Delivery(self.store, work.name, work)))
-                self._mended(self.home / key, "MLflow has it and the disk does not: marked as an orphan")
+            alone = orphans(self.store, self._id, known) if known or (self.home / FILE).exists() else []
         except TrackingError as error:
-            self._left(self.home / name, f"studies that only MLflow has were not looked for: {error}")
+            self._failed(self.home / name, error, "; studies that only MLflow has were not looked for")
+            return self.found
+        for key in (key for key in alone if name in ("", _name(key))):
+            try:
+                with self._lock(key, []) as lock:
+                    if lock is not None:
+                        mark_orphan(self._delivery(self.home / "work" / key))
+                        self._mended(
+                            self.home / key, "MLflow has it and the disk does not: marked as an orphan"
+                        )
+            except (HarnessError, OSError) as error:
+                self._failed(self.home / key, error)
         return self.found
 
 

@@ -16,19 +16,20 @@ from harness.errors import Interrupted
 from harness.execute.executors import build_executor
 from harness.execute.task import Executor
 from harness.model.classical import baseline_scores
-from harness.prepare import Files, Prepared, facts, run_tags, write_files
+from harness.prepare import Files, Prepared, facts, study_facts, write_files
 from harness.progress import Progress
 from harness.report import Leaderboard, as_markdown, read_leaderboard, study_metrics
 from harness.search.database import optuna_url
-from harness.search.ledger import BASELINES, STUDY, Ledger, kept_baselines
+from harness.search.ledger import Ledger, kept_baselines
 from harness.search.lock import DriverLock, only_driver
 from harness.search.optimize import JobMaker, Search
 from harness.search.repair import remove_leftovers, train_anew, unusable_folds
 from harness.search.slots import Slots
 from harness.search.trial import State, Together, TrialPlan
 from harness.tracking.delivery import Delivery
+from harness.tracking.home import home_id
 from harness.tracking.outbox import Outbox
-from harness.tracking.recorder import PLACE, OutboxRecorder, StudyFacts, place
+from harness.tracking.recorder import OutboxRecorder, study_files
 from harness.tracking.sender import Sender
 from harness.tracking.store import Store
 from harness.train.checkpoint import write_synced
@@ -76,10 +77,11 @@ def drive(
         files = write_files(prepared, home=home, caches=caches)
         baselines = _baselines(prepared, files)
         with closing(Slots(prepared.study, prepared.identity, url, files.work, lock.hold)) as slots:
+            own = home_id(home, store, tell)  # before the outbox is read: a copy's is told anew
             outbox = Outbox(files.work, lock.hold)
-            recorder = OutboxRecorder(outbox, _study_facts(prepared, files.work), files.work)
+            recorder = OutboxRecorder(outbox, study_facts(facts(prepared), str(prepared.root)), files.work)
             # after Slots: both bring their databases up to date with Alembic, which can do one at a time
-            sender = Sender(outbox, Delivery(store, prepared.key, files.work), tell)
+            sender = Sender(outbox, Delivery(store, prepared.key, files.work, own), tell)
             sender.start()
             desk = _Desk(prepared, files, slots, recorder, sender, console, _while_held(lock, watch()))
             return _carry_out(desk, baselines), sender.delivery.experiment
@@ -95,18 +97,6 @@ def _while_held(lock: DriverLock, wish: ShouldStop) -> ShouldStop:
     return should_stop
 
 
-def _study_facts(prepared: Prepared, work: Path) -> StudyFacts:
-    study = prepared.study
-    return StudyFacts(
-        key=prepared.key,
-        settings=study.decisive(),
-        tags=run_tags(prepared) | {PLACE: place(work)},
-        data_name=study.data.dataset.name,
-        data_digest=prepared.manifest,
-        data_source=str(prepared.root),
-    )
-
-
 def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
     prepared, files, recorder = desk.prepared, desk.files, desk.recorder
     ledger = Ledger(files.work / "ledger", desk.slots.results())
@@ -115,7 +105,7 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
         with closing(build_executor(prepared.study.execute, log=files.work / "workers.log")) as executor:
             _mend(desk, ledger, executor)
             ledger.open_study(facts(prepared), baselines)
-            recorder.open_study(_artifacts(files))
+            recorder.open_study(study_files(files.work, files.split))
             _search(desk, ledger, executor)
     except BaseException as error:
         with contextlib.suppress(Exception):  # what ended the run is what has to be told
@@ -142,17 +132,6 @@ def _baselines(prepared: Prepared, files: Files) -> pd.DataFrame:
         own = np.where(fold == HELD_OUT, HELD_OUT, fold - repeat * each)
         tables.append(baseline_scores(files.cache, prepared.samples, own))
     return pd.concat(tables, ignore_index=True)
-
-
-def _artifacts(files: Files) -> list[tuple[Path, str]]:
-    """Return the files and folders on the study's run, with the folder each is shown in."""
-    ledger = files.work / "ledger"
-    return [
-        (files.work / "leakage", "leakage"),
-        (files.split, "split"),
-        (ledger / STUDY, "study"),
-        (ledger / BASELINES, "study"),
-    ]
 
 
 def _ending(error: BaseException) -> tuple[State, str]:

@@ -32,6 +32,7 @@ from harness.data.split import Split, freeze
 from harness.errors import ConfigError, DataError, PromotionRefused
 from harness.search.ledger import STUDY
 from harness.splitting import split_samples
+from harness.tracking.recorder import StudyFacts
 from harness.train.checkpoint import write_synced
 from harness.train.version import code_digest
 from harness.variants import build_losses, prove_recipes, recipes_of
@@ -186,9 +187,21 @@ def facts(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def run_tags(prepared: Prepared) -> dict[str, str]:
-    """Return the tags that every run of a study carries in MLflow."""
-    known = facts(prepared)
+def study_facts(known: Mapping[str, Any], source: str) -> StudyFacts:
+    """Return what all runs of a study carry in MLflow, from its facts and the place of its data."""
+    study = Study.model_validate(known["settings"])
+    return StudyFacts(
+        key=known["key"],
+        settings=study.decisive(),
+        tags=run_tags(known),
+        data_name=study.data.dataset.name,
+        data_digest=known["data"],
+        data_source=source,
+    )
+
+
+def run_tags(known: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that every run of a study carries in MLflow, from its facts."""
     names = ("identity", "profile", "seed", "data", "split", "leakage", "leakage_sha256", "code")
     tags = {f"harness.{name}": str(known[name]) for name in names}
     tags |= {f"version.{package}": number for package, number in known["versions"].items()}

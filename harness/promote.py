@@ -11,8 +11,9 @@ from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, PromotionRefused
 from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
+from harness.tracking.home import home_id
 from harness.tracking.registry import CHAMPION, champion, log_model, register, set_alias
-from harness.tracking.runs import attached_report, find_trial_run, referred_report
+from harness.tracking.runs import attached_report, find_trial_run, own_runs, referred_report
 from harness.tracking.store import Store
 from harness.train.foldrun import committed_result, fold_folder
 
@@ -41,6 +42,7 @@ def promote_best(
     best: Mapping[str, Any] | None,
     work: Path,
     audit_again: Callable[[], Report],
+    tell: Callable[[str], None],
 ) -> Promotion:
     """Register the fold models of trial `best` (a row of the leaderboard) as one model and set the alias.
 
@@ -57,8 +59,9 @@ def promote_best(
     study = Study.model_validate(facts["settings"]).with_params(best["params"])
     count = int(facts.get("folds", study.folds.count))  # results of older versions do not say
     folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(count)]
-    run = find_trial_run(client, facts["name"], facts["key"], trial)
-    attached = attached_report(client, facts["name"], facts["key"])
+    runs = own_runs(store, client, facts["key"], home_id(work.parents[1], store, tell))
+    run = find_trial_run(runs, facts["key"], trial)
+    attached = attached_report(runs, facts["key"])
     _refuse_another_report(facts, attached, {f"trial {trial}": referred_report(client, run)})
     _refuse_leaks_of_today(facts, audit_again())
     source = log_model(client, run, settings=model_settings(study), weights=[fold.weights for fold in folds])

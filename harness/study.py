@@ -114,7 +114,8 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     store = answering(open_store(home))
     places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
     again = partial(audit_again, board.facts, study.data.dataset, **places)
-    done = promote_best(store, board.facts, board.best, ledger.parent, again)
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    done = promote_best(store, board.facts, board.best, ledger.parent, again, tell)
     console.print(
         f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
         f"{f' (before: version {done.previous})' if done.previous else ''}\n"
@@ -141,10 +142,15 @@ def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
         tell(f"{'mended' if one.mended else 'left'}: {one.study}: {one.what}")
     if not found:
         tell("disk, Optuna and MLflow agree")
-    return {
+    document = {
         "mended": [asdict(one) for one in found if one.mended],
         "left": [asdict(one) for one in found if not one.mended],
     }
+    for failure in examination.failures:
+        if isinstance(failure, HarnessError):
+            failure.document = document
+        raise failure
+    return document
 
 
 def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:

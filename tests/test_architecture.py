@@ -25,9 +25,9 @@ evaluate.scores
 execute.task execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
 search.ledger
-tracking.new_database tracking.store tracking.outbox tracking.recorder tracking.runs tracking.delivery tracking.sender \
-tracking.reconcile tracking.served_model tracking.registry
-promote report screen variants splitting prepare progress drive doctor
+tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs tracking.delivery \
+tracking.sender tracking.reconcile tracking.served_model tracking.registry
+promote report screen variants splitting prepare progress drive retell doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

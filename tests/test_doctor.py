@@ -1,26 +1,30 @@
 """What a look at disk, Optuna and MLflow finds and mends, each planted once; the second look finds nothing to mend."""
 
+import contextlib
 import io
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from rich.console import Console
 
 from harness.doctor import Examination, Finding
 from harness.drive import drive
-from harness.errors import ConfigError
+from harness.errors import ConfigError, TrackingError
 from harness.prepare import Prepared, prepare
 from harness.report import read_leaderboard
 from harness.search.database import optuna_url
 from harness.search.lock import only_driver
+from harness.tracking.home import home_id
 from harness.tracking.outbox import Outbox
-from harness.tracking.recorder import place
 from harness.tracking.store import Store, open_store
 from tests.conftest import SHORT, Tiny
 from tests.test_drive import started
 from tests.test_drive_killed import live
+from tests.tracking.test_recorder import recorder_of
 
 
 @pytest.fixture(scope="module")
@@ -108,23 +112,78 @@ def test_a_lost_ledger_is_rebuilt_to_the_same_table(home: Path, prepared: Prepar
     assert read_leaderboard(ledger) == before
 
 
-def test_runs_that_are_gone_from_mlflow_are_made_again_with_every_number(
+def runs_of(home: Path, store: Store | None = None) -> dict[str, Run]:
+    """Return the runs in MLflow by key; no key is there twice."""
+    client = (store or open_store(home)).client()
+    found = client.search_runs(["1"])
+    keys = [run.data.tags["harness.fold_run"] for run in found]
+    assert len(set(keys)) == len(keys)
+    return dict(zip(keys, found, strict=True))
+
+
+def ends(home: Path, store: Store | None = None) -> dict[str, object]:
+    """Return what the runs in MLflow ended as, with every number and setting, by key."""
+    runs = runs_of(home, store)
+    return {key: (run.info.status, run.data.metrics, run.data.params) for key, run in runs.items()}
+
+
+def rows(database: Path) -> int:
+    """Return how many points of metrics there are."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT count(*) FROM metrics").fetchone()[0])
+
+
+@pytest.mark.parametrize("gone", [(), ("/1", "/1/0"), ("", "/0", "/0/0", "/0/1", "/1", "/1/0", "/1/1")])
+def test_where_the_outbox_was_lost_mlflow_is_told_anew_what_optuna_and_the_folds_know(
+    home: Path, prepared: Prepared, gone: tuple[str, ...]
+) -> None:
+    client, before, points = client_of(home), ends(home), rows(home / "mlflow.db")
+    shutil.rmtree(home / "work" / prepared.key / "tracking")
+    runs = runs_of(home)
+    for below in gone:
+        client._tracking_client.store._hard_delete_run(runs[f"{prepared.key}{below}"].info.run_id)
+    if not gone:
+        client.set_terminated(runs[f"{prepared.key}/0"].info.run_id, "FAILED")
+    mended, left = looked_at(home)
+    assert left == []
+    assert mended[0] == "what MLflow is to be told of trials 0, 1 was lost: told anew from Optuna"
+    assert (ends(home), rows(home / "mlflow.db")) == (before, points)
+    assert looked_at(home) == ([], [])
+    assert len(client.list_artifacts(runs_of(home)[f"{prepared.key}/1/0"].info.run_id)) == 3
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_runs_that_are_gone_from_mlflow_are_back_with_every_number(
+    home: Path, prepared: Prepared, for_good: bool
+) -> None:
+    client, before, points = client_of(home), ends(home), rows(home / "mlflow.db")
+    for key, run in runs_of(home).items():
+        if key in (f"{prepared.key}/1", f"{prepared.key}/1/0"):
+            client.delete_run(run.info.run_id)
+            if for_good:  # as `mlflow gc` does
+                client._tracking_client.store._hard_delete_run(run.info.run_id)
+    done = "was gone from MLflow: made again" if for_good else "had been deleted in MLflow: restored"
+    assert looked_at(home) == ([f"run {prepared.key}/1{below} {done}" for below in ("", "/0")], [])
+    assert (ends(home), rows(home / "mlflow.db")) == (before, points)
+    runs = runs_of(home)
+    for fold in range(2):
+        parent = runs[f"{prepared.key}/1/{fold}"].data.tags["mlflow.parentRunId"]
+        assert parent == runs[f"{prepared.key}/1"].info.run_id
+    assert looked_at(home) == ([], [])
+
+
+def test_runs_that_stand_otherwise_in_mlflow_than_they_ended_are_corrected(
     home: Path, prepared: Prepared
 ) -> None:
-    client = client_of(home)
-
-    def state() -> dict[str, object]:
-        return {
-            run.data.tags["harness.fold_run"]: (run.info.status, run.data.metrics, run.data.params)
-            for run in client.search_runs(["1"])
-        }
-
-    before = state()
-    for run in client.search_runs(["1"]):
-        if run.data.tags["harness.fold_run"] in (f"{prepared.key}/1", f"{prepared.key}/1/0"):
-            client.delete_run(run.info.run_id)
-    assert looked_at(home) == (["runs gone from MLflow, 2 of them: made again"], [])
-    assert state() == before
+    client, before = client_of(home), ends(home)
+    runs = runs_of(home)
+    for below, status in (("/0", "RUNNING"), ("/1", "FAILED"), ("/1/1", "KILLED"), ("", "RUNNING")):
+        client.set_terminated(runs[f"{prepared.key}{below}"].info.run_id, status)
+    client.set_tag(runs[f"{prepared.key}/0/0"].info.run_id, "harness.state", "pruned")
+    done = "stood otherwise in MLflow than it ended here: corrected"
+    wrong = ("", "/0", "/0/0", "/1", "/1/1")
+    assert looked_at(home) == ([f"run {prepared.key}{below} {done}" for below in wrong], [])
+    assert ends(home) == before
     assert looked_at(home) == ([], [])
 
 
@@ -132,13 +191,14 @@ def test_what_mlflow_refused_is_sent_again_once_it_may_be_taken(home: Path, prep
     outbox = Outbox(home / "work" / prepared.key)
     outbox.append({"kind": "log", "key": f"{prepared.key}/7", "metrics": [["loss", 1.0, 1, 5]]})
     mended, left = looked_at(home)
-    assert mended == ["messages that waited for MLflow, 1 of them: delivered"]
+    assert mended == []
     assert left == [f"messages that MLflow refuses: 1, kept in {outbox.refused}"]
     assert looked_at(home) == ([], left)
     client = client_of(home)
-    client.create_run("1", tags={"harness.fold_run": f"{prepared.key}/7"})
+    tags = {"harness.fold_run": f"{prepared.key}/7", "harness.home": home_id(home, open_store(home), print)}
+    client.create_run("1", tags=tags)
     mended, left = looked_at(home)
-    assert mended[0] == "messages that MLflow had refused, 1 of them: delivered"
+    assert mended[-1] == "messages that MLflow had refused, 1 of them: delivered"
     assert left == []
     assert looked_at(home) == ([], [])
 
@@ -156,12 +216,11 @@ def test_a_damaged_fold_is_left_to_the_next_run_which_trains_it_anew(
 
 def test_a_study_that_only_mlflow_has_is_marked_and_those_of_other_homes_are_not(home: Path) -> None:
     client = client_of(home)
-    tags = {"harness.level": "study", "harness.fold_run": "tiny-ffffffff"}
-    ours = client.create_run("1", tags=tags | {"harness.place": place(home / "work" / "tiny-ffffffff")})
-    trial = client.create_run("1", tags={"harness.fold_run": "tiny-ffffffff/0"})
-    other = client.create_run(
-        "1", tags=tags | {"harness.fold_run": "tiny-eeeeeeee", "harness.place": "elsewhere"}
-    )
+    own = {"harness.home": home_id(home, open_store(home), print)}
+    study, key = {"harness.level": "study"}, {"harness.fold_run": "tiny-ffffffff"}
+    ours = client.create_run("1", tags=study | own | key)
+    trial = client.create_run("1", tags=own | {"harness.fold_run": "tiny-ffffffff/0"})
+    other = client.create_run("1", tags=study | key | {"harness.home": "another"})
     assert looked_at(home) == (["MLflow has it and the disk does not: marked as an orphan"], [])
     states = [client.get_run(run.info.run_id) for run in (ours, trial, other)]
     assert [run.info.status for run in states] == ["KILLED", "KILLED", "RUNNING"]
@@ -174,11 +233,13 @@ def test_a_study_that_is_being_run_is_refused_by_name_and_left_alone_among_all(
 ) -> None:
     (home / "work" / prepared.key / "0" / "9.working").mkdir()
     with only_driver(optuna_url(home), prepared.key):
-        with pytest.raises(ConfigError, match=f"{prepared.key}: this study is being run by process"):
-            Examination(home, open_store(home), print).of("tiny")
-        mended, (left,) = looked_at(home)
-        assert mended == []
-        assert left.startswith(f"left alone: {prepared.key}: this study is being run by process")
+        said = f"{prepared.key}: this study is being run by process"
+        by_name, among_all = (Examination(home, open_store(home), print) for _ in range(2))
+        for found in (by_name.of("tiny"), among_all.of_all()):
+            assert [one.mended for one in found] == [False]
+            assert found[0].what.startswith(f"left alone: {said}")
+        assert [(type(one), str(one)[: len(said)]) for one in by_name.failures] == [(ConfigError, said)]
+        assert among_all.failures == []
     assert Examination(home, open_store(home), print).of("another") == []
     assert Examination(home, open_store(home), print).of("tiny") == [
         Finding(prepared.key, "leftovers of fold runs that were killed, 1 of them: removed", mended=True)
@@ -187,17 +248,70 @@ def test_a_study_that_is_being_run_is_refused_by_name_and_left_alone_among_all(
 
 def test_without_mlflow_the_rest_is_mended_and_what_waits_is_said(home: Path, prepared: Prepared) -> None:
     (home / "work" / prepared.key / "0" / "9.working").mkdir()
-    Outbox(home / "work" / prepared.key).append({"kind": "log", "key": "k", "metrics": []})
-    mended, left = looked_at(home, Store("http://127.0.0.1:9", None))
+    away = Store("http://127.0.0.1:9", None)
+    home_id(home, away, print)  # it is a copy, and so is told from its first message on
+    count = len(list(Outbox(home / "work" / prepared.key).messages()))
+    mended, left = looked_at(home, away)
     assert mended == ["leftovers of fold runs that were killed, 1 of them: removed"]
     assert left[0].startswith("MLflow does not answer: ")
-    assert left[0].endswith("; messages that wait for it: 1")
-    assert left[1].startswith("studies that only MLflow has were not looked for: ")
+    assert left[0].endswith(f"; messages that wait for it: {count}")
+    assert left[1].endswith("; studies that only MLflow has were not looked for")
 
 
 def test_where_nothing_was_ever_run_nothing_is_made(tmp_path: Path) -> None:
     assert looked_at(tmp_path / "home") == ([], [])
     assert not (tmp_path / "home").exists()
+
+
+def test_of_several_studies_each_is_examined_whatever_fails_of_another(
+    home: Path, prepared: Prepared
+) -> None:
+    other, last = "aaa-01234567", "zzz-01234567"
+    for key in (other, last):
+        recorder_of(home / "work" / key, key).open_study([])
+    client = client_of(home)
+    client.delete_experiment(client.create_experiment("aaa"))
+    (home / "work" / last / "tracking" / "delivered.json").mkdir()
+    (home / "work" / prepared.key / "0" / "9.working").mkdir()
+    examined = Examination(home, open_store(home), print, room=0)
+    found = [(one.study, one.mended, one.what) for one in examined.of_all()]
+    assert found[0][:2] == (other, False)
+    assert "the experiment 'aaa' was deleted in MLflow" in found[0][2]
+    assert found[1][:2] == (other, False)
+    assert "its ledger is lost: the next run writes it anew (" in found[1][2]
+    assert found[2] == (prepared.key, True, "leftovers of fold runs that were killed, 1 of them: removed")
+    assert found[3][:2] == (last, False)
+    assert "Is a directory" in found[3][2]
+    assert len(found) == 4
+    assert [type(failure) for failure in examined.failures] == [TrackingError, IsADirectoryError]
+
+
+def test_weights_are_not_dropped_where_nobody_knows_what_an_alias_means(
+    home: Path, prepared: Prepared
+) -> None:
+    away = Store("http://127.0.0.1:9", None)
+    home_id(home, away, print)
+    outbox = Outbox(home / "work" / prepared.key)
+    *_, (end, _) = outbox.messages()
+    outbox.note(end, 19)
+    examined = Examination(home, away, print, room=0)
+    examined.of_all()
+    assert ["MLflow does not answer" in str(failure) for failure in examined.failures] == [True] * 3
+    assert with_weights(home) == {0, 1}
+
+
+def test_weights_that_another_study_has_too_are_said_to_free_nothing(
+    home: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.doctor.BEST", 0)
+    weights = home / "work" / prepared.key / "0" / "0" / "weights.safetensors"
+    (tmp_path / "other").hardlink_to(weights)
+    size = weights.stat().st_size / 1e6
+    (found,) = Examination(home, open_store(home), print, room=0).of("tiny")
+    assert found.what == (
+        "weights of 4 fold runs of pruned and bettered trials: dropped, 1 of them of files that are linked elsewhere "
+        f"too and stay there; {3 * size:.1f} MB freed, their results stay"
+    )
 
 
 def with_weights(home: Path) -> set[int]:
@@ -218,7 +332,7 @@ def test_weights_of_bettered_trials_are_dropped_when_asked_and_results_stay(
     assert Examination(home, open_store(home), print, room=10**9).of("tiny") == [], "there is room for all"
     (found,) = Examination(home, open_store(home), print, room=0).of("tiny")
     assert found.mended
-    assert found.what.startswith("weights of 2 fold runs of pruned and bettered trials: dropped, ")
+    assert found.what.startswith("weights of 2 fold runs of pruned and bettered trials: dropped; ")
     assert with_weights(home) == {best}
     assert looked_at(home) == ([], [])
     go_on(prepared, home, tiny)

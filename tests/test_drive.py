@@ -20,6 +20,7 @@ from harness.errors import Interrupted, TrainingError
 from harness.prepare import prepare
 from harness.report import Leaderboard
 from harness.search import lock
+from harness.tracking.home import home_id
 from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny
 
@@ -171,7 +172,8 @@ def test_what_mlflow_refuses_during_a_run_is_told_and_counted_and_the_study_goes
         client = client_of(home)
         (work,) = (home / "work").iterdir()
         experiment = client.create_experiment("tiny")
-        run = client.create_run(experiment, tags={"harness.fold_run": f"{work.name}/0"})
+        own = home_id(home, open_store(home), print)
+        run = client.create_run(experiment, tags={"harness.fold_run": f"{work.name}/0", "harness.home": own})
         client.log_param(run.info.run_id, "seed", "another")
         return lambda: False
 

@@ -61,7 +61,9 @@ def test_baselines_are_scored_on_every_fold(ran: tuple[Prepared, Leaderboard, Pa
 def test_the_promoted_model_holds_every_fold(ran: tuple[Prepared, Leaderboard, Path]) -> None:
     prepared, board, home = ran
     store = open_store(home)
-    done = promote_best(store, board.facts, board.best, home / "work" / prepared.key, lambda: prepared.report)
+    done = promote_best(
+        store, board.facts, board.best, home / "work" / prepared.key, lambda: prepared.report, print
+    )
     version = store.client().get_model_version(done.model, done.version)
     assert version.tags["harness.iou_mean"] == repr(done.iou_mean)
     (written,) = (home / "artifacts").rglob("MLmodel")

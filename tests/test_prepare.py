@@ -26,7 +26,7 @@ def ran(study: Study, home: Path) -> Any:
 
 def test_facts_and_tags_name_data_split_leakage_code_and_versions(tiny: Tiny, tmp_path: Path) -> None:
     prepared = ran(tiny.study, tmp_path)
-    known, tags = facts(prepared), run_tags(prepared)
+    known, tags = facts(prepared), run_tags(facts(prepared))
     assert (known["samples"], known["groups"], known["positive_groups"]) == (14, 12, 11)
     assert known["rare_classes"] == {"spot": 11}
     assert tags["harness.leakage_sha256"] == prepared.report.digest

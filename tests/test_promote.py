@@ -20,7 +20,7 @@ def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(t
     with pytest.raises(
         PromotionRefused, match="tiny-1: no trial ran all its folds; raise the budget"
     ) as caught:
-        promote_best(store, {"key": "tiny-1", "name": "tiny"}, None, tmp_path, never)
+        promote_best(store, {"key": "tiny-1", "name": "tiny"}, None, tmp_path, never, print)
     assert caught.value.exit_code == 4
     assert not list(tmp_path.iterdir())
 

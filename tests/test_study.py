@@ -564,6 +564,10 @@ def test_a_server_that_never_answers_costs_a_study_nothing_and_doctor_delivers_i
     assert shown.err.count("MLflow takes no messages now: they wait, the study goes on") == 1
     assert "wait for it in home/work/tiny-" in shown.err
     assert "secret" not in shown.err
+    assert main(["doctor", "--home", "home", "--json"]) == 1
+    shown = capfd.readouterr()
+    assert ["MLflow does not answer" in one["what"] for one in json.loads(shown.out)["left"]] == [True, True]
+    assert "secret" not in shown.err + shown.out
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert main(["doctor", str(file), "--home", "home", "--json"]) == 0
     said = json.loads(capfd.readouterr().out)

@@ -9,6 +9,7 @@ from harness.execute.task import Executor, Key, Outcome, key_of
 from harness.search.optimize import POLL, JobMaker
 from harness.search.trial import TrialResult
 from harness.train.checkpoint import is_committed
+from harness.train.claim import release
 from harness.train.foldrun import FoldJob, FoldResult, committed_result
 
 NEAR = 0.01  # IoU by which a fold trained anew on a GPU may differ; on a CPU it is equal to the bit
@@ -20,7 +21,7 @@ def remove_leftovers(work: Path, results: Mapping[int, TrialResult]) -> list[Pat
     found += [path for path in work.glob("[0-9]*/[0-9]*.saved") if _is_needless(path, results)]
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return found
+    return found + [path for path in work.glob("[0-9]*/[0-9]*.lock") if release(path)]
 
 
 def _is_needless(saved: Path, results: Mapping[int, TrialResult]) -> bool:

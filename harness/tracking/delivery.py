@@ -13,9 +13,10 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 
 from harness.errors import TrackingError
+from harness.tracking.home import HOME, PLACE, place
 from harness.tracking.outbox import Message
 from harness.tracking.recorder import LEAKAGE, NOTE, leakage_reference
-from harness.tracking.runs import KEY, MOST_RUNS, runs_below, runs_with
+from harness.tracking.runs import KEY, OwnRuns, fullest_first
 from harness.tracking.store import Store
 from harness.train.checkpoint import MANIFEST
 
@@ -29,8 +30,18 @@ STATUS: dict[str, str] = {
     "leak": "FAILED",
 }
 LEFT = "its driver ended without closing it"
+PARENT = "mlflow.parentRunId"
+ORPHAN = "harness.orphan"  # tag: why a study's run stands alone
 LOST_FILES = "harness.lost_files"  # tag: what should be attached and was dropped or changed before it was
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 1000, 100  # MLflow's limits
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a run had already when it was found: another outbox, which was lost, may have told of it at other times."""
+
+    epochs: Mapping[int, int] = field(default_factory=dict)  # with their times, in ms
+    numbers: Mapping[str, float] = field(default_factory=dict)  # by name, the last ones
 
 
 @dataclass
@@ -40,18 +51,23 @@ class Delivery:
     store: Store
     key: str  # <name>-<id8>
     work: Path
+    home: str  # the id of the home that the study's runs belong to
     experiment: str = ""  # its id, once the store was asked
+    restored: list[str] = field(default_factory=list)  # keys of runs that somebody had deleted, and are back
     _client: MlflowClient | None = None
     _runs: dict[str, str] = field(default_factory=dict)  # key to run id
-    _found: dict[str, dict[int, int]] = field(
-        default_factory=dict
-    )  # times of epochs of runs found there, by key
+    _found: dict[str, _Stored] = field(default_factory=dict)  # of runs found there, by key
 
     @property
     def client(self) -> MlflowClient:
         """The client, made when it is first needed; a database is then brought up to date."""
         self._client = self._client or self.store.client()
         return self._client
+
+    @property
+    def runs(self) -> OwnRuns:
+        """The study's runs, once the store was asked."""
+        return OwnRuns(self.client, self.experiment, self.key, self.home)
 
     def ask(self) -> None:
         """Ask the store for the study's experiment, made when it is not there. Raises what keeps it from answering."""
@@ -61,29 +77,35 @@ class Delivery:
         """Deliver one message, or several in which epochs are told. Raises what MLflow says."""
         if not self.experiment:
             self.ask()
+        known = bool(self._runs)
         try:
-            for kind, group in itertools.groupby(messages, key=lambda message: message["kind"]):
-                for message in _joined(group) if kind == "log" else group:
-                    self._deliver(kind, message)
-        except Exception:
-            self._runs.clear()  # what was known of them may be what is wrong
-            raise
+            self._deliver_each(messages)
+        except Exception as error:
+            self._runs.clear()  # what was known of them may be what is wrong: somebody deleted one
+            if not (known and is_for_good(error)):
+                raise
+            self._deliver_each(messages)
+
+    def _deliver_each(self, messages: Sequence[Message]) -> None:
+        for kind, group in itertools.groupby(messages, key=lambda message: message["kind"]):
+            for message in _joined(group) if kind == "log" else group:
+                self._deliver(kind, message)
 
     def close_left(self, reason: str = LEFT, *, whole: bool = False) -> list[str]:
         """End the trials' and folds' runs that are open, or the `whole` study's; return their keys."""
         if not self.experiment:
             self.ask()
-        found = runs_below(self.client, self.experiment, self.key, "RUNNING")
+        found = self.runs.below("RUNNING")
         if whole:
-            found += [
-                run
-                for run in runs_with(self.client, self.experiment, self.key)
-                if run.info.status == "RUNNING"
-            ]
+            found += [run for run in self.runs.with_key(self.key) if run.info.status == "RUNNING"]
         for run in found:
-            self.client.log_batch(run.info.run_id, tags=_state_tags("interrupted", reason))
-            self.client.set_terminated(run.info.run_id, STATUS["interrupted"])
+            self.close(run, "interrupted", reason)
         return [run.data.tags[KEY] for run in found]
+
+    def close(self, run: Run, state: str, reason: str) -> None:
+        """End a run in a state."""
+        self.client.log_batch(run.info.run_id, tags=_state_tags(state, reason))
+        self.client.set_terminated(run.info.run_id, STATUS[state])
 
     def _deliver(self, kind: str, message: Message) -> None:
         match kind:
@@ -107,9 +129,7 @@ class Delivery:
     def _refer(self, study: str, tags: Mapping[str, str]) -> None:
         """Let trials of an earlier start refer to the report that is attached now, of the same data and split."""
         now = {name: tags[name] for name in LEAKAGE if name in tags}
-        trials = self.client.search_runs(
-            [self.experiment], f"tags.\"mlflow.parentRunId\" = '{study}'", max_results=MOST_RUNS
-        )
+        trials = [run for run in self.runs.below() if run.data.tags.get("harness.level") == "trial"]
         for run in (self.client.get_run(study), *trials):
             before = run.data.tags
             if any(before.get(name) != value for name, value in now.items()):
@@ -123,7 +143,11 @@ class Delivery:
         if found is not None:
             run = str(found.info.run_id)
             self.client.update_run(run, status="RUNNING")
-            self.client.log_batch(run, tags=_state_tags("running", ""))
+            # what it refers to is kept: of all trials that is changed together with their descriptions
+            tags = {name: value for name, value in self._tags_of(message).items() if name not in LEAKAGE}
+            self.client.log_batch(run, tags=_tags(tags) + _state_tags("running", ""))
+            if ORPHAN in found.data.tags:  # its work was away and is here
+                self.client.delete_tag(run, ORPHAN)
         else:
             run = self._create(message)
         if found is None or not (found.inputs and found.inputs.dataset_inputs):
@@ -134,14 +158,19 @@ class Delivery:
         return run
 
     def _create(self, message: Message) -> str:
-        tags = {KEY: message["key"], "harness.state": "running", **message["tags"]}
-        if "parent" in message:
-            tags["mlflow.parentRunId"] = self._run(message["parent"])
+        tags = {KEY: message["key"], HOME: self.home, "harness.state": "running", **self._tags_of(message)}
         made = self.client.create_run(
             self.experiment, start_time=message["time"], run_name=message["name"], tags=tags
         )
         self._runs[message["key"]] = str(made.info.run_id)
         return str(made.info.run_id)
+
+    def _tags_of(self, message: Message) -> dict[str, str]:
+        """Return the tags that a run has from its opening: what it is, and where it stands."""
+        tags: dict[str, str] = dict(message["tags"])
+        if "parent" in message:
+            return tags | {PARENT: self._run(message["parent"])}
+        return tags | {PLACE: place(self.work.parents[1])}
 
     def _log_data(self, run: str, data: Sequence[str]) -> None:
         name, digest, source = data
@@ -151,8 +180,7 @@ class Delivery:
 
     def _log(self, message: Message) -> None:
         key = message["key"]
-        run, stored = self._run(key), self._found.get(key, {})
-        # told by another outbox, which was lost: the same epoch at another time
+        run, stored = self._run(key), self._found.get(key, _Stored()).epochs
         new = [point for point in message["metrics"] if stored.get(point[2], point[3]) == point[3]]
         for some in _at_most(METRICS_AT_ONCE, _metrics(new)):
             self.client.log_batch(run, metrics=some)
@@ -162,16 +190,18 @@ class Delivery:
         run = self._run(key)
         if key == self.key:
             self.close_left(reason)
+        stored = self._found.get(key, _Stored()).numbers
+        new = [point for point in message["metrics"] if stored.get(point[0]) != point[1]]
         tags = _tags(message["tags"]) + _state_tags(state, reason)
-        self.client.log_batch(run, metrics=_metrics(message["metrics"]), tags=tags)
+        self.client.log_batch(run, metrics=_metrics(new), tags=tags)
         self._attach(run, message["files"])
         self.client.set_terminated(run, STATUS[state], end_time=message["time"])
 
     def _attach(self, run: str, files: Iterable[Sequence[str]]) -> None:
         """Attach files; one that is gone, or no longer is what its folder committed, is named in a tag instead."""
         lost = []
-        for place, folder in files:
-            path = self.work / place
+        for name, folder in files:
+            path = self.work / name
             if path.is_dir():
                 self.client.log_artifacts(run, str(path), folder)
             elif _is_whole(path):
@@ -188,24 +218,30 @@ class Delivery:
         return self._runs[key]
 
     def _look_up(self, key: str) -> Run | None:
-        """Return the run with this key, remembered from now on.
+        """Return the run with this key, remembered from now on; where it was deleted in MLflow's pages, it is restored.
 
         A request that was given up may have made one after the next was made: the emptier of two is deleted.
         """
         known = self._runs.get(key)
-        found = sorted(
-            runs_with(self.client, self.experiment, key),
-            key=lambda run: (run.info.run_id != known, *_emptiness(run)),
-        )
+        found = fullest_first(self.runs.with_key(key))
+        found.sort(key=lambda run: run.info.run_id != known)
         for twin in found[1:]:
             self.client.delete_run(twin.info.run_id)
-        if not found:
+        run = found[0] if found else self._restored(key)
+        if run is None:
             return None
-        run = found[0]
         if known is None:
-            self._found[key] = self._epochs(run)
+            self._found[key] = _Stored(self._epochs(run), run.data.metrics)
         self._runs[key] = str(run.info.run_id)
         return run
+
+    def _restored(self, key: str) -> Run | None:
+        deleted = fullest_first(self.runs.with_key(key, deleted=True))
+        if not deleted:
+            return None
+        self.client.restore_run(deleted[0].info.run_id)
+        self.restored.append(key)
+        return self.client.get_run(deleted[0].info.run_id)
 
     def _epochs(self, run: Run) -> dict[int, int]:
         if "loss" not in run.data.metrics:
@@ -232,10 +268,6 @@ def _is_whole(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return hashes.get(path.name) in (None, digest)
-
-
-def _emptiness(run: Run) -> tuple[int, str]:
-    return -len(run.data.metrics) - len(run.data.params), str(run.info.run_id)
 
 
 def _at_most(size: int, items: Sequence[Any]) -> Iterator[Sequence[Any]]:

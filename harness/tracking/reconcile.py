@@ -1,88 +1,178 @@
-"""Make MLflow agree with what is on disk: messages that wait, runs that nobody carries on, studies without work."""
+"""Make MLflow agree with what is on disk: messages that wait, runs gone or ended otherwise, studies without work."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.errors import TrackingError
-from harness.tracking.delivery import Delivery
-from harness.tracking.outbox import Outbox
-from harness.tracking.recorder import PLACE, place
-from harness.tracking.runs import KEY, runs_at_top, runs_below, runs_with
+from mlflow.entities import Run
+
+from harness.errors import HarnessError, TrackingError
+from harness.tracking.delivery import LEFT, ORPHAN, PARENT, STATUS, Delivery
+from harness.tracking.outbox import Message, Outbox, Refusal, Replay
+from harness.tracking.runs import KEY, fullest_first, runs_at_top
 from harness.tracking.sender import Sender
 from harness.tracking.store import Store, words_of
 
-ORPHAN = "harness.orphan"  # tag: why a study's run stands alone
 NO_WORK = "no work on disk"
 
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What was done for one study, and what could not be; numbers of messages where nothing else is said."""
+    """What was done for one study, and what could not be; numbers of messages, and keys of runs."""
 
     delivered: int = 0
-    made_again: int = 0  # runs that were gone from MLflow
     taken: int = 0  # that had been refused
     waiting: int = 0
     refused: int = 0
-    ended: tuple[str, ...] = ()  # keys of runs that a dead driver left open
+    restored: tuple[str, ...] = ()  # runs that somebody had deleted
+    made_again: tuple[str, ...] = ()  # that were gone
+    corrected: tuple[str, ...] = ()  # that had ended otherwise there
+    ended: tuple[str, ...] = ()  # that a dead driver left open
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What MLflow was told of a run last."""
+
+    parent: str | None  # its key
+    state: str = "interrupted"  # of one that was never closed
+    reason: str = LEFT
+    open: bool = True
 
 
 def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -> Reconciled:
-    """Deliver what waits for MLflow, all of it again where some is gone or was refused, and end what was left open.
+    """Deliver what waits for MLflow and what it refused, all of each run that is gone or ended otherwise; end the open.
 
-    Only while no driver has the study. Raises TrackingError where MLflow does not answer.
+    Done again it finds nothing more to do. Only while no driver has the study. Raises TrackingError where MLflow does
+    not answer.
     """
-    with _answering():
+    with answering():
         delivery.ask()
-    waited, refused = outbox.waiting, outbox.delivered.refused
-    lost = 0 if waited else _gone(outbox, delivery)
-    if lost or refused:
-        outbox.again()
-    sender = Sender(outbox, delivery, tell)
-    sender.start()
-    sender.finish()
+    waited, refused, known = outbox.waiting, outbox.refusals(), len(delivery.restored)
+    _send(outbox, delivery, tell)
+    new = len(outbox.refusals().keys() - refused.keys())
+    sent = waited - outbox.waiting - new
     if outbox.waiting:
-        return Reconciled(max(0, waited - outbox.waiting), waiting=outbox.waiting)
-    made = lost - _gone(outbox, delivery) if lost else 0
-    taken = refused - outbox.delivered.refused
-    ended = tuple(delivery.close_left(whole=True))
-    return Reconciled(waited, made, taken, refused=outbox.delivered.refused, ended=ended)
+        return Reconciled(sent, waiting=outbox.waiting, refused=len(outbox.refusals()))
+    with answering():
+        told = _told(outbox)
+        found = _found(delivery)
+        wrong = first = _disagreeing(told, found)
+        todo, done = wrong | _keys_of(refused.values()), set[str]()
+        while todo:
+            again = Replay(outbox, todo)
+            _send(again, delivery, tell)
+            again.keep()
+            if again.waiting:
+                return Reconciled(sent, waiting=again.waiting, refused=len(outbox.refusals()))
+            done |= todo
+            wrong = _disagreeing(told, _found(delivery))
+            todo = wrong - done
+        ended = delivery.close_left(whole=True)
+        _close_as_told(delivery, told)
+    left, restored = outbox.refusals(), set(delivery.restored[known:])
+    stuck = _keys_of(left.values())
+    return Reconciled(
+        delivered=sent,
+        taken=len(refused.keys() - left.keys()),
+        refused=len(left),
+        restored=tuple(sorted(restored)),
+        made_again=tuple(sorted(first - found.keys() - restored - wrong)),
+        corrected=tuple(sorted((first & found.keys()) - restored - wrong - stuck)),
+        ended=tuple(sorted(set(ended) - first - stuck)),
+    )
 
 
-def orphans(store: Store, home: Path, known: set[str]) -> list[str]:
-    """Return the studies of this home that MLflow has and the disk does not, unless they are marked so already.
+def orphans(store: Store, home: str, known: set[str]) -> list[str]:
+    """Return the studies of the home with this id that MLflow has and the disk does not, unless marked so already.
 
     Raises TrackingError where MLflow does not answer.
     """
-    with _answering():
+    with answering():
         client = store.client()
-        tops = [run for number in store.experiments().values() for run in runs_at_top(client, number)]
-    ours = [run for run in tops if run.data.tags.get(PLACE) == place(home / "work" / run.data.tags[KEY])]
+        tops = [run for number in store.experiments().values() for run in runs_at_top(client, number, home)]
     return [
-        run.data.tags[KEY] for run in ours if run.data.tags[KEY] not in known and ORPHAN not in run.data.tags
+        run.data.tags[KEY] for run in tops if run.data.tags[KEY] not in known and ORPHAN not in run.data.tags
     ]
 
 
 def mark_orphan(delivery: Delivery) -> None:
-    """End what is open of a study that has no work on disk, and say so on its run."""
-    delivery.close_left(NO_WORK, whole=True)
-    for run in runs_with(delivery.client, delivery.experiment, delivery.key):
-        delivery.client.set_tag(run.info.run_id, ORPHAN, NO_WORK)
+    """End what is open of a study that has no work on disk, and say so on its run. Raises TrackingError."""
+    with answering():
+        delivery.close_left(NO_WORK, whole=True)
+        for run in delivery.runs.with_key(delivery.key):
+            delivery.client.set_tag(run.info.run_id, ORPHAN, NO_WORK)
 
 
 @contextlib.contextmanager
-def _answering() -> Iterator[None]:
+def answering() -> Iterator[None]:
+    """Turn what MLflow, its database or the network raises into a TrackingError."""
     try:
         yield
-    except Exception as error:  # of MLflow, its database or the network
+    except HarnessError:
+        raise
+    except Exception as error:
         raise TrackingError(f"MLflow does not answer: {words_of(error)}") from error
 
 
-def _gone(outbox: Outbox, delivery: Delivery) -> int:
-    """Return how many of the runs that MLflow was told of it does not have."""
-    told = {message["key"] for _, message in outbox.messages() if message["kind"] in ("study", "open")}
-    runs = runs_with(delivery.client, delivery.experiment, delivery.key)
-    runs += runs_below(delivery.client, delivery.experiment, delivery.key)
-    return len(told - {run.data.tags[KEY] for run in runs})
+def _send(messages: Outbox | Replay, delivery: Delivery, tell: Callable[[str], None]) -> None:
+    sender = Sender(messages, delivery, tell)
+    sender.start()
+    sender.wait()
+
+
+def _keys_of(refused: Iterable[Refusal]) -> set[str]:
+    """Return the keys of the runs that refused messages tell of; a damaged line tells of none."""
+    return {one.message["key"] for one in refused if "key" in one.message}
+
+
+def _told(outbox: Outbox) -> dict[str, _Told]:
+    """Return what was told last of each run that was opened, by its key."""
+    told: dict[str, _Told] = {}
+    for _, message in outbox.messages():
+        key = str(message.get("key"))
+        if message["kind"] in ("study", "open"):
+            told[key] = _Told(message.get("parent"))
+        elif message["kind"] == "end" and key in told:
+            told[key] = _ended(told[key], message)
+    return told
+
+
+def _ended(told: _Told, message: Message) -> _Told:
+    return _Told(told.parent, message["state"], message["reason"], open=False)
+
+
+def _found(delivery: Delivery) -> dict[str, list[Run]]:
+    """Return the study's runs in MLflow by key, twins together."""
+    found: dict[str, list[Run]] = {}
+    for run in fullest_first(delivery.runs.all()):
+        found.setdefault(run.data.tags[KEY], []).append(run)
+    return found
+
+
+def _disagreeing(told: Mapping[str, _Told], found: Mapping[str, list[Run]]) -> set[str]:
+    """Return the keys of runs that are gone, there twice, below another parent, or ended otherwise than was told."""
+    return {key for key, one in told.items() if not _agrees(one, found.get(key, []), found)}
+
+
+def _agrees(told: _Told, runs: list[Run], found: Mapping[str, list[Run]]) -> bool:
+    if len(runs) != 1:
+        return False
+    parents = [run.info.run_id for run in found.get(told.parent or "", [])]
+    below = not parents or runs[0].data.tags.get(PARENT) in parents  # without one, once that is made again
+    return below and (_has_ended_so(told, runs[0]) or (told.open and runs[0].info.status == "RUNNING"))
+
+
+def _has_ended_so(told: _Told, run: Run) -> bool:
+    return (run.info.status, run.data.tags.get("harness.state")) == (STATUS[told.state], told.state)
+
+
+def _close_as_told(delivery: Delivery, told: Mapping[str, _Told]) -> None:
+    """End runs whose end MLflow refuses as they ended: their status is right then, if not all else."""
+    for key, run in _single(_found(delivery)):
+        if key in told and not _has_ended_so(told[key], run):
+            delivery.close(run, told[key].state, told[key].reason)
+
+
+def _single(found: Mapping[str, list[Run]]) -> Iterable[tuple[str, Run]]:
+    return ((key, runs[0]) for key, runs in found.items())

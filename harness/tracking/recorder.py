@@ -1,7 +1,6 @@
 """A Recorder that asks nobody: what the search tells becomes messages of runs in the study's outbox."""
 
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from harness.evaluate.scores import scores_beside
 from harness.execute.task import Outcome
 from harness.ranges import Value
+from harness.search.ledger import BASELINES, STUDY
 from harness.search.trial import State, TrialPlan, TrialResult
 from harness.tracking.outbox import Outbox
 from harness.train.checkpoint import WEIGHTS
@@ -18,7 +18,6 @@ from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldResult
 
 NOTE = "mlflow.note.content"
 LEAKAGE = ("harness.leakage", "harness.leakage_sha256")  # tags that refer to the report
-PLACE = "harness.place"  # tag: the host, and the work folder on it
 CURVES = ("loss", "lr", "gradient_norm", "iou", "predicted_share", "images_per_second")
 
 Point = list[Any]  # name, value, step, time in ms
@@ -51,10 +50,19 @@ class OutboxRecorder:
     _opened: set[str] = field(default_factory=set)  # keys
     _last: dict[str, int] = field(default_factory=dict)  # epoch told, by key
     _told: dict[tuple[str, str, int], Point] = field(default_factory=dict)  # by key, name and step
+    _states: dict[str, str] = field(default_factory=dict)  # that runs which were opened ended in, by key
 
     def __post_init__(self) -> None:
         for _, message in self.outbox.messages():
             self._remember(message)
+
+    def knows_study(self) -> bool:
+        """Tell whether the study's run was opened."""
+        return self.facts.key in self._opened
+
+    def knows_end(self, result: TrialResult) -> bool:
+        """Tell whether a trial's run was told to have ended so."""
+        return self._states.get(self._trial(result.plan.number)) == result.state
 
     def open_study(self, artifacts: Iterable[tuple[Path, str]]) -> None:
         """Open the study's run with files, each in the folder named with it; what a killed driver left is ended."""
@@ -70,7 +78,7 @@ class OutboxRecorder:
 
     def close_study(self, state: State, reason: str, *, note: str, metrics: Mapping[str, float]) -> None:
         """Close the study's run with its leaderboard as description, and what else is still open as interrupted."""
-        if self.facts.key in self._opened:
+        if self.knows_study():
             self._end(self.facts.key, state, reason, tags={NOTE: note}, metrics=metrics)
 
     def open_trial(self, plan: TrialPlan) -> None:
@@ -159,10 +167,13 @@ class OutboxRecorder:
         match message["kind"]:
             case "study" | "open":
                 self._opened.add(key)
+                self._states.pop(key, None)
             case "log":
                 self._last[key] = max(self._last.get(key, 0), *(step for _, _, step, _ in message["metrics"]))
             case "end":
                 self._told |= {(key, point[0], point[2]): point for point in message["metrics"]}
+                if key in self._opened:
+                    self._states[key] = message["state"]
 
     def _now(self) -> int:
         """Return the time in ms, never before what was told last: MLflow takes the latest number for the last one."""
@@ -178,6 +189,17 @@ class OutboxRecorder:
 
     def _fold(self, trial: int, fold: int) -> str:
         return f"{self.facts.key}/{trial}/{fold}"
+
+
+def study_files(work: Path, split: Path) -> list[tuple[Path, str]]:
+    """Return the files and folders on the study's run, with the folder each is shown in."""
+    ledger = work / "ledger"
+    return [
+        (work / "leakage", "leakage"),
+        (split, "split"),
+        (ledger / STUDY, "study"),
+        (ledger / BASELINES, "study"),
+    ]
 
 
 def _numbers(result: FoldResult) -> dict[str, float]:
@@ -206,11 +228,6 @@ def trial_note(result: TrialResult, tags: Mapping[str, str]) -> str:
     lines += ["", "| parameter | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in result.plan.params.items()]
     return "\n".join([*lines, "", leakage_reference(tags)])
-
-
-def place(work: Path) -> str:
-    """Return what tells whose runs are of this work folder, where several homes share a server."""
-    return f"{socket.gethostname()}:{work.resolve()}"
 
 
 def leakage_reference(tags: Mapping[str, str]) -> str:

@@ -1,74 +1,109 @@
 """What MLflow holds of studies: their runs by key, and the leakage report they refer to."""
 
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused, TrackingError
+from harness.tracking.home import HOME
 from harness.tracking.recorder import LEAKAGE
-from harness.tracking.store import words_of
+from harness.tracking.store import Store, words_of
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 REPORT = "leakage/leakage_report.json"
 MOST_RUNS = 50_000  # MLflow's limit
 
 
-def runs_with(client: MlflowClient, experiment: str, key: str) -> list[Run]:
-    """Return the runs with a key: one, or none."""
-    return list(client.search_runs([experiment], f"tags.\"{KEY}\" = '{key}'", max_results=MOST_RUNS))
+@dataclass(frozen=True)
+class OwnRuns:
+    """The runs of one home's study; those of other homes that share the store are never seen."""
+
+    client: MlflowClient
+    experiment: str  # its id
+    study: str  # <name>-<id8>
+    home: str  # its id
+
+    def with_key(self, key: str, *, deleted: bool = False) -> list[Run]:
+        """Return the runs with a key: one, or none, or a twin too; or those that were deleted in MLflow."""
+        return self._search(f"tags.\"{KEY}\" = '{key}'", deleted=deleted)
+
+    def below(self, status: str = "") -> list[Run]:
+        """Return the runs of trials and folds, all or those of one status."""
+        wanted = f"tags.\"{KEY}\" LIKE '{self.study}/%'"
+        if status:
+            wanted += f" AND attributes.status = '{status}'"
+        # LIKE takes _ for any letter
+        return [run for run in self._search(wanted) if run.data.tags[KEY].startswith(f"{self.study}/")]
+
+    def all(self) -> list[Run]:
+        """Return the study's run first, then those of trials and folds."""
+        return self.with_key(self.study) + self.below()
+
+    def _search(self, wanted: str, *, deleted: bool = False) -> list[Run]:
+        own = f"{wanted} AND tags.\"{HOME}\" = '{self.home}'"
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+        return list(self.client.search_runs([self.experiment], own, view, max_results=MOST_RUNS))
 
 
-def runs_below(client: MlflowClient, experiment: str, study: str, status: str = "") -> list[Run]:
-    """Return the runs of a study's trials and folds, all or those of one status."""
-    wanted = f"tags.\"{KEY}\" LIKE '{study}/%'"
-    if status:
-        wanted += f" AND attributes.status = '{status}'"
-    found = client.search_runs([experiment], wanted, max_results=MOST_RUNS)
-    return [run for run in found if run.data.tags[KEY].startswith(f"{study}/")]  # LIKE takes _ for any letter
+def runs_at_top(client: MlflowClient, experiment: str, home: str) -> list[Run]:
+    """Return the runs of the studies of a home in an experiment."""
+    wanted = f"tags.\"harness.level\" = 'study' AND tags.\"{HOME}\" = '{home}'"
+    return list(client.search_runs([experiment], wanted, max_results=MOST_RUNS))
 
 
-def find_trial_run(client: MlflowClient, experiment: str, study_key: str, trial: int) -> str:
+def fullest_first(runs: Iterable[Run]) -> list[Run]:
+    """Sort runs of one key: that with most parameters and metrics is the one, and the others are its twins."""
+    return sorted(runs, key=lambda run: (-len(run.data.metrics) - len(run.data.params), str(run.info.run_id)))
+
+
+def own_runs(store: Store, client: MlflowClient, study: str, home: str) -> OwnRuns | None:
+    """Return the runs of a study that has been told to MLflow; None where there is no experiment of its name.
+
+    Raises TrackingError where that was deleted.
+    """
+    number = store.find_experiment(client, study.rpartition("-")[0])
+    return OwnRuns(client, number, study, home) if number else None
+
+
+def find_trial_run(runs: OwnRuns | None, study: str, trial: int) -> str:
     """Return the run id of a trial. Raises PromotionRefused when MLflow does not have it."""
-    found = client.get_experiment_by_name(experiment)
-    runs = runs_with(client, str(found.experiment_id), f"{study_key}/{trial}") if found else []
-    if not runs:
+    found = runs.with_key(f"{study}/{trial}") if runs else []
+    if not found:
         raise PromotionRefused(
-            f"experiment {experiment!r}: no run of trial {trial} of {study_key} in this tracking store; "
+            f"no run of trial {trial} of {study} in this tracking store; "
             f"`doctor` brings what still waits; was MLFLOW_TRACKING_URI another one when it ran?"
         )
-    return str(runs[0].info.run_id)
+    return str(fullest_first(found)[0].info.run_id)
 
 
-def attached_report(client: MlflowClient, experiment: str, study_key: str) -> bytes:
+def attached_report(runs: OwnRuns | None, study: str) -> bytes:
     """Return the leakage report on a study's run. Raises PromotionRefused when MLflow does not have it."""
     try:
-        return attached_file(client, experiment, study_key, REPORT)
+        return attached_file(runs, study, REPORT)
     except TrackingError as error:
         raise PromotionRefused(
-            f"{study_key}: no leakage report is attached to its run in this tracking store; "
+            f"{study}: no leakage report is attached to its run in this tracking store; "
             "run the study again, which audits and attaches it anew"
         ) from error
 
 
-def attached_file(client: MlflowClient, experiment: str, study_key: str, path: str) -> bytes:
+def attached_file(runs: OwnRuns | None, study: str, path: str) -> bytes:
     """Return a file on a study's run. Raises TrackingError where it is not there."""
     try:
-        found = client.get_experiment_by_name(experiment)
-        runs = runs_with(client, str(found.experiment_id), study_key) if found else []
+        if runs is None:
+            raise LookupError("no experiment of its name")
+        run = fullest_first(runs.with_key(study))[0].info.run_id
         with tempfile.TemporaryDirectory() as folder:
-            return Path(client.download_artifacts(runs[0].info.run_id, path, folder)).read_bytes()
+            return Path(runs.client.download_artifacts(run, path, folder)).read_bytes()
     except (LookupError, OSError, MlflowException) as error:
-        raise TrackingError(f"{study_key}: MLflow has no {path} of it: {words_of(error)}") from error
+        raise TrackingError(f"{study}: MLflow has no {path} of it: {words_of(error)}") from error
 
 
 def referred_report(client: MlflowClient, run: str) -> str:
     """Return the SHA-256 of the leakage report that a run refers to, or nothing."""
     return str(client.get_run(run).data.tags.get(LEAKAGE[1], ""))
-
-
-def runs_at_top(client: MlflowClient, experiment: str) -> list[Run]:
-    """Return the runs of the studies of an experiment."""
-    return list(client.search_runs([experiment], "tags.\"harness.level\" = 'study'", max_results=MOST_RUNS))

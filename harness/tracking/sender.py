@@ -1,5 +1,6 @@
 """One thread that delivers a study's messages to MLflow; whatever MLflow does, nobody waits for it."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,22 +8,21 @@ from dataclasses import dataclass, field
 
 from harness.errors import DiskFull, Interrupted
 from harness.tracking.delivery import Delivery, asks_to_wait, is_for_good
-from harness.tracking.outbox import Message, Outbox
+from harness.tracking.outbox import Message, Outbox, Replay
 from harness.tracking.store import words_of
 
 REST = 2.0  # s in which messages come together before they are sent
-TRIES = 5  # of a message that MLflow does not take although it answers
+TRIES = 5  # of a message that MLflow does not take although it answers; after so many the end waits no longer
 LONGEST_PAUSE = 30.0  # s between two tries while it does not answer
 SETTLE = 2.0  # s it is left alone once it answers again: requests given up before may only now be carried out
-QUIET = 60.0  # s without a delivery after which the end of a study no longer waits
-MOST = 600.0  # s that it waits in all
+MOST = 600.0  # s that the end of a study waits in all
 
 
 @dataclass
 class Sender:
     """Delivers what is in an outbox, in order, from where an earlier one stopped; `tell` gets a line at times."""
 
-    outbox: Outbox
+    outbox: Outbox | Replay
     delivery: Delivery
     tell: Callable[[str], None]
     away: str = ""  # why MLflow does not answer, while it does not
@@ -30,6 +30,7 @@ class Sender:
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _refused: bool = False
+    _restored: int = 0  # runs that were told of
 
     def start(self) -> None:
         """Begin to deliver, in a thread that does not keep the process alive."""
@@ -37,19 +38,22 @@ class Sender:
         self._thread.start()
 
     def finish(self, should_stop: Callable[[], bool] = lambda: False, *, most: float = MOST) -> None:
-        """Wait until all is delivered, while MLflow takes it, and say in a line what still waits."""
+        """Wait until all is delivered, while MLflow takes it, for `most` s, and say in a line what still waits."""
+        self.wait(should_stop, most=most)
+        self._say_what_waits()
+
+    def wait(self, should_stop: Callable[[], bool] = lambda: False, *, most: float = math.inf) -> None:
+        """Wait until all is delivered, however long a file takes, or MLflow does not take it; the thread ends then.
+
+        Each request ends by itself: after MLFLOW_HTTP_REQUEST_TIMEOUT s without a word of a server.
+        """
         assert self._thread
         self._finishing.set()
         self.outbox.changed.set()
-        end, seen = time.monotonic() + most, -1
+        end = time.monotonic() + most
         while self._thread.is_alive() and time.monotonic() < end and not should_stop():
-            if self.outbox.delivered.position != seen:
-                seen, quiet = self.outbox.delivered.position, time.monotonic() + QUIET
-            if time.monotonic() > quiet:
-                break
             self._thread.join(0.05)
         self._ended.set()
-        self._say_what_waits()
 
     def _say_what_waits(self) -> None:
         name, count = self.delivery.key.rpartition("-")[0], self.outbox.waiting
@@ -59,7 +63,7 @@ class Sender:
                 f"MLflow{reason}: {_messages(count)} wait for it in {self.outbox.folder}; "
                 f"the next `run {name}` or `doctor {name}` delivers them"
             )
-        if refused := self.outbox.delivered.refused:
+        if refused := len(self.outbox.refusals()):
             self.tell(
                 f"MLflow refused {_messages(refused)}, kept in {self.outbox.refused}; `doctor {name}` sends them again"
             )
@@ -101,7 +105,7 @@ class Sender:
 
     def _take_away(self, messages: list[tuple[int, Message]]) -> bool:
         """Deliver messages, or keep apart what is refused; tell whether there is more to do for this thread."""
-        pause, tries = 1.0, 0
+        pause, tries, failures = 1.0, 0, 0
         while not self._ended.is_set():
             self.outbox.guard()
             try:
@@ -111,12 +115,14 @@ class Sender:
                 tries += answers and not asks_to_wait(error)
                 if answers and (is_for_good(error) or tries == TRIES):
                     return self._refuse(messages, error)
-                if not answers and self._finishing.is_set():
+                failures += self._finishing.is_set()
+                if failures and (not answers or failures == TRIES):
                     return False
                 (self._ended if answers else self._finishing).wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 self.outbox.note(messages[-1][0], len(messages))
+                self._say_what_was_restored()
                 return True
         return False
 
@@ -130,6 +136,11 @@ class Sender:
         self._refused = True
         self.outbox.refuse(position, message, reason)
         return True
+
+    def _say_what_was_restored(self) -> None:
+        for key in self.delivery.restored[self._restored :]:
+            self.tell(f"MLflow: run {key} was deleted there, and is restored: its study goes on")
+        self._restored = len(self.delivery.restored)
 
     def _answers(self) -> bool:
         """Tell whether the store answers at all; say once when it no longer does, and when it does again."""

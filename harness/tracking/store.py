@@ -75,11 +75,30 @@ class Store:
             make_database(path, self.artifacts or path.parent)
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
-    def experiment(self, client: "MlflowClient", name: str) -> str:
-        """Return the id of the experiment with this name, made when it is not there."""
+    def find_experiment(self, client: "MlflowClient", name: str) -> str | None:
+        """Return the id of the experiment with this name, None where there is none.
+
+        Raises TrackingError where it was deleted in MLflow's pages, which is for whoever did so to undo.
+        """
+        from mlflow.entities import LifecycleStage
+
         found = client.get_experiment_by_name(name)
+        if found is None:
+            return None
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            restore = f"{VARIABLE}={shlex.quote(self.shown)} python -m mlflow experiments"
+            raise TrackingError(
+                f"the experiment {name!r} was deleted in MLflow, and what it is told waits until it is restored: "
+                f"`{restore} restore --experiment-id {found.experiment_id}`"
+            )
+        return str(found.experiment_id)
+
+    def experiment(self, client: "MlflowClient", name: str) -> str:
+        """Return the id of the experiment with this name, made when it is not there. Raises TrackingError."""
         location = (self.artifacts / name).as_uri() if self.artifacts else None
-        number = found.experiment_id if found else client.create_experiment(name, artifact_location=location)
+        number = self.find_experiment(client, name) or client.create_experiment(
+            name, artifact_location=location
+        )
         client.set_experiment_tag(number, _VIEW_TAG, _view())
         return str(number)
 
@@ -155,18 +174,8 @@ def serve(store: Store, port: int = PORT) -> "Iterator[subprocess.Popen[bytes]]"
 
 def server_command(store: Store, *, port: int = PORT) -> list[str]:
     """Return the command that serves a store's pages on this machine only."""
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", HOST, "--port", str(port)]
     command += ["--backend-store-uri", store.uri]
     return [*command, "--artifacts-destination", str(store.artifacts)] if store.artifacts else command
 

@@ -56,6 +56,22 @@ def claimed(path: Path, should_stop: Callable[[], bool], tell: Callable[[str], N
         file.close()
 
 
+def release(path: Path) -> bool:
+    """Remove a lock file that its holder left when it was killed; tell whether it was. One that is held stays.
+
+    Where the file system has no locks nobody can tell, and it stays too.
+    """
+    try:
+        with path.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_still(path, file):
+                return False
+            path.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def _taken(path: Path, should_stop: Callable[[], bool], tell: Callable[[str], None]) -> IO[str]:
     told = False
     while True:

@@ -1,8 +1,10 @@
 """Room made on the disk: weights that nobody needs any more are dropped; what the fold runs found stays."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.train.checkpoint import WEIGHTS, drop
 
@@ -16,24 +18,36 @@ class Finished:
     folders: tuple[Path, ...]
 
 
+class _File(NamedTuple):
+    """A file, whatever links there are to it."""
+
+    device: int
+    inode: int
+    bytes: int
+
+
 def prune(
     trials: Iterable[Finished], *, best: int, keep: Collection[Path] = (), budget: int = 0
 ) -> dict[Path, int]:
     """Drop weights until those of these trials take at most `budget` bytes; return the bytes freed by folder.
 
     Those of trials without a score go first, then those of the lowest scores. The `best` trials keep theirs, and so
-    does each folder in `keep`, whatever the budget. Done again it goes on where it was killed. Raises DataError.
+    does each folder in `keep`, whatever the budget. A file that several folds share, by links, takes its bytes once;
+    dropped from one it frees nothing as long as another has it, also one of another study, and all with the last.
+    Done again it goes on where it was killed. Raises DataError.
     """
     places = {place.resolve() for place in keep}
     order = sorted(trials, key=_worst_first)
-    held = sum(_size(folder) for trial in order for folder in trial.folders)
+    links = Counter(file for trial in order for folder in trial.folders if (file := _file(folder)))
     freed: dict[Path, int] = {}
     for folder in _droppable(order, best):
-        if held <= budget:
+        if sum(file.bytes for file, count in links.items() if count) <= budget:
             break
-        if folder.resolve() not in places and (size := _size(folder)):
+        if folder.resolve() not in places and (file := _file(folder)):
+            last = (folder / WEIGHTS).stat().st_nlink == 1
             drop(folder, WEIGHTS)
-            freed[folder], held = size, held - size
+            links[file] -= 1
+            freed[folder] = file.bytes if last else 0
     return freed
 
 
@@ -48,9 +62,10 @@ def _droppable(order: Sequence[Finished], best: int) -> list[Path]:
     return [folder for trial in order if trial.number not in kept for folder in trial.folders]
 
 
-def _size(folder: Path) -> int:
-    """Return the bytes that dropping a folder's weights sets free: none where another study has them too."""
-    path = folder / WEIGHTS
-    if not path.is_file() or path.stat().st_nlink > 1:
-        return 0
-    return path.stat().st_size
+def _file(folder: Path) -> _File | None:
+    """Return the file of a folder's weights, None where they were dropped."""
+    try:
+        status = (folder / WEIGHTS).stat()
+    except FileNotFoundError:
+        return None
+    return _File(status.st_dev, status.st_ino, status.st_size)

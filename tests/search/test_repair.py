@@ -9,9 +9,10 @@ import pytest
 
 from harness.errors import Interrupted, TrainingError
 from harness.execute.inline import Inline
-from harness.search.repair import train_anew, unusable_folds
+from harness.search.repair import remove_leftovers, train_anew, unusable_folds
 from harness.search.trial import TrialPlan, TrialResult
 from harness.train.checkpoint import WEIGHTS
+from harness.train.claim import claimed
 from harness.train.foldrun import FoldJob, run_fold
 from tests.conftest import SHORT, Tiny
 
@@ -52,6 +53,16 @@ def test_missing_and_damaged_folds_are_found(results: Results, tmp_path: Path) -
     assert set(found) == {(0, 0), (0, 1)}
     assert "manifest.json: is no manifest" in found[0, 0]
     assert f"{WEIGHTS}: holds" in found[0, 1]
+
+
+def test_locks_that_a_killed_process_left_are_removed_and_one_that_is_held_stays(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    left, held = tmp_path / "0" / "0.lock", tmp_path / "0" / "1.lock"
+    left.write_text("process 1 on a host that is off")
+    with claimed(held, lambda: False, print) as claim:
+        assert remove_leftovers(tmp_path, {}) == [left]
+        assert claim.holds()
+    assert list((tmp_path / "0").iterdir()) == []
 
 
 def test_they_are_trained_to_the_same_bits(results: Results, tiny: Tiny, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from harness.execute.task import Outcome
 from harness.search.trial import TrialResult
 from harness.tracking.delivery import Delivery, is_for_good
 from harness.tracking.recorder import OutboxRecorder
-from harness.tracking.runs import attached_report, referred_report
+from harness.tracking.runs import attached_report, own_runs, referred_report
 from harness.tracking.store import Store
 from harness.train.checkpoint import commit
 from tests.tracking.test_recorder import epoch, fold_result, plan, recorder_of
@@ -27,6 +27,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Store
     home = tmp_path_factory.mktemp("home")
     shutil.copy(empty_mlflow, home / "mlflow.db")
     return Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts")
+
+
+HERE = "0123" * 8  # the id of the home of these studies
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Told:
 
     def deliver(self, *, since: int = 0) -> None:
         """Deliver all messages from number `since` on by a sender that knows of nothing before."""
-        delivery = Delivery(self.store, self.key, self.work)
+        delivery = Delivery(self.store, self.key, self.work, HERE)
         for _, message in list(self.start().outbox.messages())[since:]:
             delivery.deliver([message])
 
@@ -133,7 +136,7 @@ def test_killed_after_any_message_and_told_again_nothing_is_there_twice_and_noth
     whole_study(told)
     count = len(list(told.start().outbox.messages()))
     for number in range(count):
-        delivery = Delivery(told.store, told.key, told.work)
+        delivery = Delivery(told.store, told.key, told.work, HERE)
         for _, message in list(told.start().outbox.messages())[max(0, number - 1) : number + 1]:
             delivery.deliver([message])
     assert told.rows() == told.produced() > 40
@@ -153,7 +156,7 @@ def test_a_sender_killed_inside_a_message_leaves_what_the_next_one_completes(
         pass
 
     for request in range(200):
-        delivery, left = Delivery(told.store, told.key, told.work), request
+        delivery, left = Delivery(told.store, told.key, told.work, HERE), request
 
         def killing(real: Any) -> Any:
             def called(*args: Any, **kwargs: Any) -> Any:
@@ -265,7 +268,9 @@ def test_of_two_runs_made_for_one_key_the_emptier_is_deleted(told: Told) -> None
     whole_study(told)
     told.deliver()
     client, wanted = told.store.client(), told.run("/0/0").info.run_id
-    twin = client.create_run(told.run().info.experiment_id, tags={"harness.fold_run": f"{told.key}/0/0"})
+    twin = client.create_run(
+        told.run().info.experiment_id, tags={"harness.fold_run": f"{told.key}/0/0", "harness.home": HERE}
+    )
     client.log_metric(twin.info.run_id, "loss", 1.0)
     told.deliver(since=3)
     assert told.run("/0/0").info.run_id == wanted
@@ -286,10 +291,11 @@ def test_trials_of_an_earlier_start_refer_to_the_report_that_is_attached_last(to
         told.deliver(since=since)
         since = len(list(recorder.outbox.messages()))
     trial = told.run("/0")
-    assert attached_report(client, "tiny", told.key) == b"new"
+    assert attached_report(own_runs(told.store, client, told.key, HERE), told.key) == b"new"
     for run in (trial, told.run()):
         assert referred_report(client, run.info.run_id) == "new" * 20
-        assert run.data.tags["harness.code"] == "old", "it was trained with"
+    assert trial.data.tags["harness.code"] == "old", "it was trained with"
+    assert told.run().data.tags["harness.code"] == "new"
     assert "new" * 20 in trial.data.tags["mlflow.note.content"]
     assert "old" * 20 not in trial.data.tags["mlflow.note.content"]
     assert trial.data.tags["harness.state"] == "failed"
@@ -304,7 +310,7 @@ def test_many_epochs_told_together_are_few_requests(told: Told, monkeypatch: pyt
     since = len(list(recorder.outbox.messages()))
     for number in range(1, 251):
         recorder.log_epochs(0, 0, [epoch(number)])
-    delivery, sizes = Delivery(told.store, told.key, told.work), list[int]()
+    delivery, sizes = Delivery(told.store, told.key, told.work, HERE), list[int]()
     real = delivery.client.log_batch
 
     def counted(run: str, metrics: list[Metric]) -> None:
@@ -325,4 +331,4 @@ def test_what_cannot_ever_be_delivered_is_told_apart_from_what_can_later(told: T
     assert is_for_good(no_parent.value)
     assert not is_for_good(ConnectionError("refused"))
     with pytest.raises(TrackingError, match="kind 'damaged'"):
-        Delivery(told.store, told.key, told.work).deliver([{"kind": "damaged"}])
+        Delivery(told.store, told.key, told.work, HERE).deliver([{"kind": "damaged"}])

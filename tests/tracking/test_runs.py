@@ -7,9 +7,11 @@ import pytest
 
 from harness.errors import PromotionRefused
 from harness.tracking.delivery import Delivery
-from harness.tracking.runs import attached_report, find_trial_run, runs_below
+from harness.tracking.runs import OwnRuns, attached_report, find_trial_run, own_runs
 from harness.tracking.store import Store
 from tests.tracking.test_recorder import plan, recorder_of
+
+HERE = "0123" * 8  # the id of a home
 
 
 @pytest.fixture(scope="module")
@@ -23,27 +25,30 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_mlflow: Path) -> Store
         recorder.open_study([])
         recorder.open_trial(plan(0))
         for _, message in recorder.outbox.messages():
-            Delivery(store, key, home / key).deliver([message])
+            Delivery(store, key, home / key, HERE).deliver([message])
     return store
 
 
+def runs(store: Store, study: str, home: str = HERE) -> OwnRuns | None:
+    return own_runs(store, store.client(), study, home)
+
+
 def test_a_trial_that_is_not_in_this_store_is_said(store: Store) -> None:
-    assert find_trial_run(store.client(), "tiny", "tiny-a_b", 0)
-    for experiment, trial in (("tiny", 9), ("elsewhere", 0)):
-        with pytest.raises(PromotionRefused, match=f"no run of trial {trial} of tiny-a_b"):
-            find_trial_run(store.client(), experiment, "tiny-a_b", trial)
+    assert find_trial_run(runs(store, "tiny-a_b"), "tiny-a_b", 0)
+    for study, home, trial in (("tiny-a_b", HERE, 9), ("elsewhere-1", HERE, 0), ("tiny-a_b", "another", 0)):
+        with pytest.raises(PromotionRefused, match=f"no run of trial {trial} of {study}"):
+            find_trial_run(runs(store, study, home), study, trial)
 
 
-def test_a_study_without_an_attached_report_is_refused(store: Store, tmp_path: Path) -> None:
-    for experiment, key in (("tiny", "tiny-a_b"), ("tiny", "tiny-unknown"), ("elsewhere", "tiny-a_b")):
+def test_a_study_without_an_attached_report_is_refused(store: Store) -> None:
+    for key in ("tiny-a_b", "tiny-unknown", "elsewhere-1"):
         with pytest.raises(PromotionRefused, match=f"{key}: no leakage report is attached"):
-            attached_report(store.client(), experiment, key)
+            attached_report(runs(store, key), key)
 
 
 def test_runs_of_a_study_are_not_taken_for_those_of_another_of_nearly_its_name(store: Store) -> None:
-    client = store.client()
-    experiment = store.experiment(client, "tiny")
     for key in ("tiny-a_b", "tiny-axb"):
-        found = runs_below(client, experiment, key, "RUNNING")
-        assert [run.data.tags["harness.fold_run"] for run in found] == [f"{key}/0"]
-    assert runs_below(client, experiment, "tiny-axb", "FINISHED") == []
+        found = runs(store, key)
+        assert found is not None
+        assert [run.data.tags["harness.fold_run"] for run in found.below("RUNNING")] == [f"{key}/0"]
+        assert found.below("FINISHED") == []

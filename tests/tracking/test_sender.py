@@ -30,6 +30,7 @@ from tests.tracking.test_recorder import epoch, plan, recorder_of
 from tests.tracking.test_store import free_port
 
 KEY = "tiny-01234567"
+HERE = "0123" * 8  # the id of a home
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Sent:
 
     def __post_init__(self) -> None:
         self.sender = Sender(
-            Outbox(self.work, self.guard), Delivery(self.store, KEY, self.work), self.lines.append
+            Outbox(self.work, self.guard), Delivery(self.store, KEY, self.work, HERE), self.lines.append
         )
         self.sender.start()
 

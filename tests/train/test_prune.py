@@ -72,12 +72,31 @@ def test_a_folder_that_an_alias_needs_keeps_its_weights(
     assert (trials[2].folders[0] / WEIGHTS).is_file()
 
 
-def test_weights_that_another_study_has_too_set_nothing_free_and_stay(
+def test_weights_that_others_have_too_set_nothing_free_until_the_last_is_dropped(
     trials: list[Finished], tmp_path: Path
 ) -> None:
-    (tmp_path / "other").hardlink_to(trials[2].folders[0] / WEIGHTS)
-    assert trials[2].folders[0] not in prune(trials, best=1)
-    assert (trials[2].folders[0] / WEIGHTS).is_file()
+    """Trials 2 and 4 and another study share a file: it takes its bytes once, and goes with its last link."""
+    (shared, alone), (first, _) = trials[2].folders, trials[4].folders
+    (first / WEIGHTS).unlink()
+    (first / WEIGHTS).hardlink_to(shared / WEIGHTS)
+    other = tmp_path / "other"
+    other.hardlink_to(shared / WEIGHTS)
+    assert prune(trials, best=3, budget=9 * SIZE) == {}, "ten folds, nine files"
+    freed = prune(trials, best=3)
+    assert freed == {shared: 0, alone: SIZE, first: 0, trials[4].folders[1]: SIZE}
+    assert other.stat().st_size == SIZE
+    other.unlink()
+    assert prune(trials, best=1, budget=2 * SIZE) == {
+        folder: SIZE for folder in trials[0].folders + trials[3].folders
+    }
+
+
+def test_the_last_link_within_a_study_sets_its_bytes_free(trials: list[Finished]) -> None:
+    (shared, _), (first, _) = trials[2].folders, trials[4].folders
+    (first / WEIGHTS).unlink()
+    (first / WEIGHTS).hardlink_to(shared / WEIGHTS)
+    freed = prune(trials, best=3)
+    assert (freed[shared], freed[first]) == (0, SIZE)
 
 
 def test_killed_between_manifest_and_removal_it_is_removed_the_next_time(
