@@ -33,7 +33,8 @@ from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, audit_again, facts, other_code, prepare, write_report
 from harness.promote import promote_best
 from harness.report import as_markdown, read_leaderboard
-from harness.screen import show, show_links, summarize, warn_of_changes
+from harness.screen import show, show_links, summarize, tell_of_new_study, warn_of_changes
+from harness.search.database import optuna_url
 from harness.search.ledger import find_ledger
 from harness.studyfile import find_study, naming, read_study
 from harness.tracking.store import PORT, answering, in_one_line, open_store, serve
@@ -53,8 +54,10 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     for place in (home, CACHES):
         refuse_unwritable(place)
     store = open_store(home)
+    optuna_url(home)  # refused before data are read
     prepared = built_and_prepared(study, file, home)
     refuse_leaks(prepared.report)
+    tell_of_new_study(console, study, file, facts(prepared), home / "work")
     if began := other_code(prepared, home):
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
@@ -121,7 +124,7 @@ def promote(name: str, home: Path) -> dict[str, Any]:
         highlight=False,
         soft_wrap=True,
     )
-    return asdict(done) | {"uri": done.uri, "tracking_uri": store.uri}
+    return asdict(done) | {"uri": done.uri, "tracking_uri": store.shown}
 
 
 def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
