@@ -35,7 +35,7 @@ from harness.train.checkpoint import write_synced
 from harness.train.foldrun import FoldJob, fold_folder
 
 LAST_WAIT = (
-    8.0  # s for MLflow when the run ends otherwise than by its last trial; what waits is delivered next time
+    5.0  # s for MLflow when the run ends otherwise than by its last trial; what waits is delivered next time
 )
 
 ShouldStop = Callable[[], bool]
@@ -127,6 +127,8 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
     write_synced(ledger.folder / "report.md", as_markdown(board).encode())
     recorder.close_study("complete", "", note=as_markdown(board), metrics=study_metrics(board))
     desk.sender.finish(desk.should_stop)
+    if desk.should_stop():
+        raise Interrupted(f"stopped with all {len(board.trials)} trials done")
     return board
 
 

@@ -6,6 +6,7 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from collections import deque
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from harness.execute.worker import CANCELLED
 from harness.train.foldrun import FoldJob, FoldResult
 from harness.train.snapshot import Position, newest_position
 
-GRACE = 20.0  # s; a worker that does not end by itself is killed
+GRACE = 2.0  # s for all workers together when all is done; one that does not end by itself then is killed
 LIVES = 3  # worker processes that a fold run may lose without a step forward
 
 
@@ -75,9 +76,10 @@ class Local:
         """End the workers; a fold run that is not committed may be gone on with from what it saved."""
         for worker in self._workers:
             _hang_up(worker)
+        until = time.monotonic() + GRACE
         for worker in self._workers:
             try:
-                worker.process.wait(GRACE)
+                worker.process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
