@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -30,7 +31,6 @@ from harness.tracking.store import VARIABLE, Store, serve
 NAME, PICTURES = "stops", 12
 ALLOWED = 30.0  # s from the signal to the end of the process
 LATEST = 0.25  # s after a phase began within which the signal comes
-PORT = 5077
 PHASES = {  # what a life is at, told by the function that begins it: file and name
     "the choices are built": ("variants", "build_every_choice"),
     "augmentation is proven": ("prove", "prove"),
@@ -90,6 +90,7 @@ class Stops:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.draw = folder, random.Random(seed)
+        self._places, self._port = 0, 0
         self.tallies: dict[str, Tally] = defaultdict(Tally)
         draw(folder / "data", PICTURES)
         whole = self._place("whole", "inline")
@@ -126,7 +127,8 @@ class Stops:
 
     def _place(self, name: str, executor: str) -> Path:
         """Make a folder with the study's file."""
-        place = self.folder / name
+        self._places += 1
+        place = self.folder / f"{name}-{self._places}"
         place.mkdir()
         content = {
             "name": NAME,
@@ -195,14 +197,16 @@ class Stops:
             return
         home = place / "home"
         home.mkdir()
-        with serve(Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts"), PORT) as server:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        with serve(Store(f"sqlite:///{home / 'mlflow.db'}", home / "artifacts"), self._port) as server:
             try:
                 yield server.pid
             finally:
                 os.kill(server.pid, signal.SIGCONT)
 
     def _environment(self, server: int | None) -> dict[str, str]:
-        return {VARIABLE: f"http://127.0.0.1:{PORT}"} if server else {}
+        return {VARIABLE: f"http://127.0.0.1:{self._port}"} if server else {}
 
     def _refuse_failure(self, place: Path, code: int) -> None:
         if code:

@@ -112,7 +112,9 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
     ledger = Ledger(files.work / "ledger", desk.slots.results())
     remove_leftovers(files.work, ledger.results)
     try:
-        with closing(build_executor(prepared.study.execute, log=files.work / "workers.log")) as executor:
+        tell = partial(desk.console.print, highlight=False, markup=False, soft_wrap=True)
+        log = files.work / "workers.log"
+        with closing(build_executor(prepared.study.execute, log=log, tell=tell)) as executor:
             _mend(desk, ledger, executor)
             ledger.open_study(facts(prepared), baselines)
             recorder.open_study(_artifacts(files))
