@@ -46,10 +46,12 @@ bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 ima
 bench-scale: $(READY) ## seconds and memory of an audit of 10,000 and 50,000 pictures (long)
 	$(BIN)/python -m benchmarks.scale
 
-soak: $(READY) ## kill -9 again and again: while a checkpoint is saved, studies at each kind of write, drivers and workers (an hour)
+soak: $(READY) ## kill -9 and stop again and again, and compare numbers of workers (more than an hour)
 	$(BIN)/python -m benchmarks.soak_checkpoint
 	$(BIN)/python -m benchmarks.soak_writes
 	$(BIN)/python -m benchmarks.soak_kills
+	$(BIN)/python -m benchmarks.soak_workers
+	$(BIN)/python -m benchmarks.soak_stops
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

@@ -36,7 +36,7 @@ from harness.train.checkpoint import write_synced
 from harness.train.foldrun import FoldJob, fold_folder
 
 LAST_WAIT = (
-    8.0  # s for MLflow when the run ends otherwise than by its last trial; what waits is delivered next time
+    5.0  # s for MLflow when the run ends otherwise than by its last trial; what waits is delivered next time
 )
 
 ShouldStop = Callable[[], bool]
@@ -102,7 +102,9 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
     ledger = Ledger(files.work / "ledger", desk.slots.results())
     remove_leftovers(files.work, ledger.results)
     try:
-        with closing(build_executor(prepared.study.execute, log=files.work / "workers.log")) as executor:
+        tell = partial(desk.console.print, highlight=False, markup=False, soft_wrap=True)
+        log = files.work / "workers.log"
+        with closing(build_executor(prepared.study.execute, log=log, tell=tell)) as executor:
             _mend(desk, ledger, executor)
             ledger.open_study(facts(prepared), baselines)
             recorder.open_study(study_files(files.work, files.split))
@@ -117,6 +119,8 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
     write_synced(ledger.folder / "report.md", as_markdown(board).encode())
     recorder.close_study("complete", "", note=as_markdown(board), metrics=study_metrics(board))
     desk.sender.finish(desk.should_stop)
+    if desk.should_stop():
+        raise Interrupted(f"stopped with all {len(board.trials)} trials done")
     return board
 
 

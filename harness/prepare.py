@@ -1,6 +1,5 @@
 """Everything before the first trial: data read, split, audited and cached. A leak stops it."""
 
-import json
 import subprocess
 from collections.abc import Mapping
 from contextlib import closing
@@ -30,7 +29,7 @@ from harness.data.proof.findings import findings, grid
 from harness.data.repair import declare
 from harness.data.split import Split, freeze
 from harness.errors import ConfigError, DataError, PromotionRefused
-from harness.search.ledger import STUDY
+from harness.search.ledger import read_facts
 from harness.splitting import split_samples
 from harness.tracking.recorder import StudyFacts
 from harness.train.checkpoint import write_synced
@@ -210,8 +209,10 @@ def run_tags(known: Mapping[str, Any]) -> dict[str, str]:
 
 def other_code(prepared: Prepared, home: Path) -> str:
     """Return the code digest this very study was begun with, if that was another one; else nothing."""
-    path = home / "work" / prepared.key / "ledger" / STUDY
-    began = json.loads(path.read_bytes())["code"] if path.is_file() else code_digest()
+    try:
+        began = read_facts(home / "work" / prepared.key / "ledger").get("code", code_digest())
+    except (DataError, FileNotFoundError):  # damaged facts are written again
+        return ""
     return "" if began == code_digest() else str(began)
 
 

@@ -12,7 +12,7 @@ from harness.data.folds import make_split
 from harness.data.manifest import drop_rare_classes
 from harness.data.repair import Repaired, reapply, repair
 from harness.data.split import Split, read_split, with_repairs
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DataError
 from harness.search.ledger import find_ledger, read_facts
 
 
@@ -58,7 +58,7 @@ def _previous_split(study: Study, home: Path) -> Split | None:
     """
     try:
         known = read_facts(find_ledger(home / "work", study.name))
-    except ConfigError:
+    except (ConfigError, DataError):
         return None
     groups = known["settings"]["data"].get("groups", study.data.groups)
     split = _frozen(known["split"], home)

@@ -30,8 +30,10 @@ from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, audit_again, facts, other_code, prepare, write_report
 from harness.report import as_markdown, read_leaderboard
-from harness.screen import show, show_links, summarize, warn_of_changes
+from harness.screen import show, show_links, summarize, tell_of_new_study, warn_of_changes
+from harness.search.database import optuna_url
 from harness.search.ledger import find_ledger
+from harness.stopping import STOPS, ending_in_time
 from harness.studyfile import find_study, naming, read_study
 from harness.tracking.store import PORT, answering, in_one_line, open_store, serve
 from harness.train.checkpoint import write_synced
@@ -53,8 +55,10 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     for place in (home, CACHES):
         refuse_unwritable(place)
     store = open_store(home)
+    optuna_url(home)  # refused before data are read
     prepared = built_and_prepared(study, file, home)
     refuse_leaks(prepared.report)
+    tell_of_new_study(console, study, file, facts(prepared), home / "work")
     if began := other_code(prepared, home):
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
@@ -124,7 +128,7 @@ def promote(name: str, home: Path) -> dict[str, Any]:
         highlight=False,
         soft_wrap=True,
     )
-    return asdict(done) | {"uri": done.uri, "tracking_uri": store.uri}
+    return asdict(done) | {"uri": done.uri, "tracking_uri": store.shown}
 
 
 def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
@@ -201,7 +205,7 @@ def on_stop_signals() -> Callable[[], bool]:
         stopped = True
         console.print("stopping: fold runs end at their next step (once more: at once)", highlight=False)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, note)
     return lambda: stopped
 
@@ -268,10 +272,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cli() -> None:
-    """Entry point of the installed command."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Entry point of the installed command; once asked to stop, it ends within 30 s with 75."""
+    for number in STOPS:
         signal.signal(number, signal.default_int_handler)
-    sys.exit(main())
+    try:
+        with ending_in_time():
+            code = main()
+    except KeyboardInterrupt:  # while the end was told
+        code = Interrupted.exit_code
+    for number in STOPS:  # what is left to do takes no time
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

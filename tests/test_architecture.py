@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 
 # From top to bottom; a file imports only what stands above it, or left of it in its own row.
 ROWS = """
-errors choices complaint paths ranges config studyfile
+errors masking stopping choices complaint paths ranges config studyfile
 data.pictures data.kept data.copies.fingerprint data.copies.align data.copies.recognize data.copies.plants \
 data.copies.calibrate data.copies.canary data.copies.movements data.copies.candidates \
 data.copies.noise data.copies.featureless data.copies.find data.copies.join data.copies.search \
@@ -22,7 +22,7 @@ model.networks model.loss_terms model.losses model.metrics model.predict model.c
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun
 evaluate.scores
-execute.task execute.inline execute.worker execute.local execute.executors
+execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
 search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs tracking.delivery \

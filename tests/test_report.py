@@ -14,6 +14,9 @@ from harness.search.ledger import Ledger
 FACTS: dict[str, Any] = {
     "name": "tiny",
     "key": "tiny-12345678",
+    "identity": "12345678" * 8,
+    "data": "d" * 64,
+    "settings": {},
     "description": "A demonstration.",
     "profile": "cpu",
     "seed": 17,

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,7 +21,11 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
+from sqlalchemy import Engine, event
 
+from harness.search.database import optuna_url
+from harness.search.lock import only_driver
+from harness.search.slots import Slots
 from harness.study import main
 from harness.train.prune import Finished, prune
 from tests.conftest import NETWORK, Tiny
@@ -238,9 +243,105 @@ def test_results_of_a_file_that_changed_since_are_said_to_be_of_the_file_as_it_w
     content = settings(data_of(tiny))
     content["train"] = content["train"] | {"lr": 1e-3, "loader_workers": 3}
     assert main(["report", str(write(tmp_path, content)), "--home", str(done.home)]) == 0
-    assert "tiny.yaml has changed since this run (train.lr): " in capfd.readouterr().err
+    assert "tiny.yaml has changed since this run (train.lr: 0.008 -> 0.001): " in capfd.readouterr().err
     assert main(["report", str(done.file), "--home", str(done.home)]) == 0
     assert "has changed" not in capfd.readouterr().err
+
+
+def test_an_edited_file_begins_a_new_study_with_a_word_and_names_and_budget_do_not(
+    done: Done, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)  # where its cache is
+    home = tmp_path / "home"
+    shutil.copytree(done.home, home)
+
+    def said(**changes: Any) -> tuple[str, str]:
+        """Run the file with changes and one trial; return what is said of them, and the study's key."""
+        content = settings(data_of(tiny)) | changes
+        content["search"] = content["search"] | {"trials": 2}
+        capfd.readouterr()
+        assert main(["run", str(write(tmp_path, content)), "--home", str(home), "--json"]) == 0
+        shown = capfd.readouterr()
+        lines = [line for line in shown.err.splitlines() if " changed since " in line]
+        return "".join(lines), str(json.loads(shown.out)["key"])
+
+    first = done.said["key"]
+    assert said(description="other words", execute={"local": {"workers": 1}}) == ("", first)
+    brief = settings(data_of(tiny))["train"] | {"epochs": 8, "lr": 1e-2}
+    line, second = said(train=brief)
+    assert second != first
+    assert line == (
+        f"{tmp_path}/tiny.yaml has changed since the run before this one (train.epochs: 12 -> 8, "
+        f"train.lr: 0.008 -> 0.01): this begins a new study {second}; the other one stays at "
+        f"{home}/work/{first}"
+    )
+    assert said(train=brief) == ("", second)
+    line, third = said()
+    assert third == first
+    assert "(train.epochs: 8 -> 12, train.lr: 0.01 -> 0.008): this goes on with the study tiny-" in line
+
+
+def test_a_full_database_stops_the_run_in_one_line_and_it_goes_on_to_the_same_numbers(
+    done: Done, tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)
+    home = tmp_path / "home"
+    home.mkdir()
+    slots = Slots(tiny.study, "0" * 16, optuna_url(home), home)
+    with only_driver(
+        optuna_url(home), "another-1"
+    ):  # all tables are there, one of them nearly fills its page
+        slots.ask(0).stored.set_user_attr("filling", "x" * 3000)
+    slots.close()
+    pages = (home / "optuna.db").stat().st_size // 4096
+
+    def limit(connection: sqlite3.Connection, record: object) -> None:
+        if connection.execute("PRAGMA database_list").fetchone()[2].endswith("optuna.db"):
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    event.listen(Engine, "connect", limit)
+    try:
+        assert main(["run", str(done.file), "--home", str(home)]) == 75
+    finally:
+        event.remove(Engine, "connect", limit)
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert line.endswith("cannot be written: database or disk is full; free room on its disk")
+    assert list(home.glob("work/*/0/0")), "the fault came while trials were trained"
+    assert scores_of(called(done.folder, "run", str(done.file), "--home", str(home))) == scores_of(done.said)
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    assert {run.info.status for run in client.search_runs(["1"])} == {"FINISHED"}
+
+
+def test_a_damaged_ledger_is_one_line_and_the_next_run_writes_it_again(
+    done: Done, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)
+    home = tmp_path / "home"
+    shutil.copytree(done.home, home)
+    (ledger,) = home.glob("work/*/ledger")
+    for path in [ledger / name for name in ("study.json", "trials.parquet", "baselines.parquet")]:
+        path.write_bytes(path.read_bytes()[:50])
+        for verb in ("report", "promote"):
+            capfd.readouterr()
+            assert main([verb, str(done.file), "--home", str(home)]) == 3
+            (line,) = capfd.readouterr().err.strip().splitlines()
+            assert line.startswith(f"error: {path}: cannot be read (")
+        if path.name == "study.json":
+            assert main(["report", str(done.file), "--home", str(done.home)]) == 0
+        budget = ["--trials", str(len(done.said["trials"]))]
+        assert main(["run", str(done.file), "--home", str(home), *budget]) == 0
+        assert main(["report", str(done.file), "--home", str(home)]) == 0
+
+
+def test_a_wrong_address_of_the_trials_is_one_line_before_data_are_read_and_no_password_is_shown(
+    done: Done, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_OPTUNA_URL", "postgresql://me:s3cret@host:port/x")
+    assert main(["run", str(done.file), "--home", "home"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith("error: HARNESS_OPTUNA_URL: postgresql://me:***@host:port/x names no database")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_promoted_the_best_trial_loads_by_its_alias_and_segments(

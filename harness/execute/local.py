@@ -1,4 +1,4 @@
-"""Fold runs in child processes of this machine: one a GPU, or one a core with one thread each."""
+"""Fold runs in child processes of this machine: as many a GPU as its memory takes, or one a core, one thread each."""
 
 import contextlib
 import json
@@ -6,7 +6,9 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,20 @@ from typing import Any
 import torch
 
 from harness.errors import ConfigError
+from harness.execute.devices import Devices, Memory
 from harness.execute.task import MOST_PARTS, Key, Outcome, cancelled, key_of
+from harness.execute.waiting import Waiting
 from harness.execute.worker import CANCELLED
 from harness.train.foldrun import FoldJob, FoldResult
 from harness.train.snapshot import Position, newest_position
 
-GRACE = 20.0  # s; a worker that does not end by itself is killed
+GRACE = 2.0  # s for all workers together when all is done; one that does not end by itself then is killed
 LIVES = 3  # worker processes that a fold run may lose without a step forward
 
 
 @dataclass
 class _Worker:
-    number: int  # from 0; which GPU
+    device: str  # its GPU; nothing on a CPU
     process: "subprocess.Popen[str]"
     channel: int  # what its outcomes are read from
     job: FoldJob | None = None
@@ -38,14 +42,21 @@ class Local:
     What a worker was doing when it was killed or stopped, another goes on with from the last step saved.
     """
 
-    def __init__(self, workers: int, *, threads: int, log: Path) -> None:
-        self.capacity = workers
-        self._threads, self._log = threads, log
+    def __init__(
+        self, devices: Devices, *, threads: int, log: Path, tell: Callable[[str], None] = lambda line: None
+    ) -> None:
+        self.devices = devices
+        self._threads, self._log, self._watch = threads, log, Waiting(tell)
         self._waiting: deque[FoldJob] = deque()
         self._workers: list[_Worker] = []
         self._losses: dict[Key, tuple[Position, int]] = {}  # of workers, and where the fold run stood then
         self._ended: list[Outcome] = []  # not told yet
         self._selector = selectors.DefaultSelector()
+
+    @property
+    def capacity(self) -> int:
+        """Fold runs worth submitting at a time; more once a GPU is known to take several."""
+        return self.devices.capacity
 
     def submit(self, job: FoldJob) -> None:
         _cancel_file(job).unlink(missing_ok=True)
@@ -59,6 +70,7 @@ class Local:
             worker: _Worker = key.data
             outcomes += self._read(worker)
         self._hand_out()
+        self._watch.look([(worker.job, worker.process.pid) for worker in self._workers if worker.job])
         return outcomes
 
     def cancel(self, key: Key) -> None:
@@ -75,9 +87,10 @@ class Local:
         """End the workers; a fold run that is not committed may be gone on with from what it saved."""
         for worker in self._workers:
             _hang_up(worker)
+        until = time.monotonic() + GRACE
         for worker in self._workers:
             try:
-                worker.process.wait(GRACE)
+                worker.process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
@@ -100,17 +113,16 @@ class Local:
     def _free_worker(self) -> _Worker | None:
         free = next((w for w in self._workers if w.job is None), None)
         if free is None and len(self._workers) < self.capacity:
-            free = self._start(min(set(range(self.capacity)) - {w.number for w in self._workers}))
+            free = self._start(self.devices.next([worker.device for worker in self._workers]))
             self._workers.append(free)
         return free
 
-    def _start(self, number: int) -> _Worker:
+    def _start(self, device: str) -> _Worker:
         environment = os.environ | {
             name: str(self._threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
         }
-        if torch.cuda.is_available():
-            devices = visible_gpus()
-            environment["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+        if device:
+            environment["CUDA_VISIBLE_DEVICES"] = device
         self._log.parent.mkdir(parents=True, exist_ok=True)
         receive, send = os.pipe()
         with self._log.open("ab") as log:
@@ -126,7 +138,7 @@ class Local:
                 start_new_session=True,  # Ctrl-C in a terminal is for the driver, which stops its workers in order
             )
         os.close(send)  # so that the pipe ends when the worker does
-        worker = _Worker(number, process, receive)
+        worker = _Worker(device, process, receive)
         self._selector.register(receive, selectors.EVENT_READ, worker)
         return worker
 
@@ -135,23 +147,37 @@ class Local:
         if not text:
             return self._lost(worker)
         *lines, worker.buffer = (worker.buffer + text).split("\n")
-        outcomes = [_outcome(json.loads(line)) for line in lines]
+        outcomes = [self._told(worker, json.loads(line)) for line in lines]
         if not outcomes or worker.job is None:
             return outcomes
         last = outcomes[-1]
         if last.status == "interrupted" and not last.blocked and not _cancel_file(worker.job).exists():
             return []  # it was told to stop, and ends now
+        if last.out_of_memory and self.devices.thin_out(worker.device):
+            return self._once_more(worker, worker.job.parts)
         if last.out_of_memory and worker.job.parts < MOST_PARTS:
-            return self._in_more_parts(worker)
+            return self._once_more(worker, 2 * worker.job.parts)
         _cancel_file(worker.job).unlink(missing_ok=True)
         worker.job = None
+        if [other.device for other in self._workers].count(worker.device) > self._places(worker.device):
+            self._forget(worker)
         return outcomes
 
-    def _in_more_parts(self, worker: _Worker) -> list[Outcome]:
-        """Let a fresh process go on with batches of half the size, two of them a step."""
+    def _told(self, worker: _Worker, message: dict[str, Any]) -> Outcome:
+        if memory := message.pop("memory"):
+            self.devices.learn(worker.device, Memory(**memory))
+        return _outcome(message)
+
+    def _places(self, device: str) -> int:
+        return self.devices.places(device) if device else self.capacity
+
+    def _once_more(self, worker: _Worker, parts: int) -> list[Outcome]:
+        """Let a fresh process go on: alone on its GPU, or with batches in more parts, each of them smaller."""
         assert worker.job
-        self._waiting.appendleft(replace(worker.job, parts=2 * worker.job.parts))
+        self._waiting.appendleft(replace(worker.job, parts=parts))
         self._forget(worker)  # with the memory that it holds
+        for other in [w for w in self._workers if w.device == worker.device and not w.job]:
+            self._forget(other)
         return []
 
     def _lost(self, worker: _Worker) -> list[Outcome]:
@@ -182,14 +208,24 @@ class Local:
         return worker.process.wait()
 
 
-def local(log: Path, *, workers: int | None = None, threads: int = 1) -> Local:
-    """Return the executor; `workers` defaults to one a GPU, or one a core."""
+def local(
+    log: Path,
+    tell: Callable[[str], None] = lambda line: None,
+    gpus: Sequence[str] | None = None,
+    *,
+    workers: int | None = None,
+    threads: int = 1,
+) -> Local:
+    """Return the executor; `workers` defaults to one a core, or what the memory of the GPUs takes.
+
+    `tell` gets a line when a fold run waits for a process that stands still; `gpus` are those of this process.
+    """
     if workers is not None and workers < 1:
         raise ConfigError(f"execute.local.workers: {workers}; it takes 1 or more")
     if threads < 1:
         raise ConfigError(f"execute.local.threads: {threads}; it takes 1 or more")
-    default = len(visible_gpus()) if torch.cuda.is_available() else usable_cores()
-    return Local(workers or default, threads=threads, log=log)
+    names = visible_gpus() if gpus is None else gpus
+    return Local(Devices(names, usable_cores(), workers), threads=threads, log=log, tell=tell)
 
 
 def usable_cores() -> int:
@@ -200,7 +236,9 @@ def usable_cores() -> int:
 
 
 def visible_gpus() -> list[str]:
-    """Return the names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES takes them."""
+    """Return the names of the GPUs this process may use, as CUDA_VISIBLE_DEVICES takes them; none on a CPU."""
+    if not torch.cuda.is_available():
+        return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
 

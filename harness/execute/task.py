@@ -43,7 +43,10 @@ class Outcome:
 class Executor(Protocol):
     """Where fold runs are computed. The result must not depend on it."""
 
-    capacity: int  # fold runs worth submitting at a time
+    @property
+    def capacity(self) -> int:
+        """Number of fold runs worth submitting at a time; it may grow."""
+        ...
 
     def submit(self, job: FoldJob) -> None: ...
 

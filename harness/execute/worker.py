@@ -31,6 +31,7 @@ def main(channel: int) -> None:
     outcomes = os.fdopen(channel, "w", buffering=1)
     threading.Thread(target=_receive, args=(sys.stdin, jobs), daemon=True).start()
     # imported late, so that this process can listen while torch loads
+    from harness.execute.devices import measured
     from harness.execute.task import carry_out, use_threads
     from harness.train.foldrun import FoldJob
 
@@ -38,7 +39,9 @@ def main(channel: int) -> None:
     while not stopping() and (message := jobs.get()) is not None:
         job = FoldJob(**message)
         outcome = carry_out(job, _any(stopping, Path(f"{job.folder}{CANCELLED}").exists))
-        outcomes.write(json.dumps(asdict(outcome)) + "\n")
+        memory = measured()
+        message = asdict(outcome) | {"memory": asdict(memory) if memory else None}
+        outcomes.write(json.dumps(message) + "\n")
     os._exit(STOPPED)  # not sys.exit: the other thread holds standard input
 
 

@@ -24,17 +24,15 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
     insert,
-    make_url,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
 
-from harness.errors import ConfigError, Interrupted
-from harness.search.database import engine_options
+from harness.errors import Blocked, ConfigError, HarnessError, Interrupted
+from harness.search.database import opened
 
 LEASE = 60.0  # s without a sign of life after which a driver counts as dead
 RENEWALS = 12  # in the time of a lease
@@ -81,22 +79,21 @@ class DriverLock:
         if not self._lost and _now() - self._renewed > self.lease / 2:
             try:
                 self._renew()
-            except SQLAlchemyError as error:
-                said = " ".join(str(error).split())
-                raise Interrupted(f"{self.study}: its lock cannot be renewed: {said}") from error
+            except HarnessError as error:
+                raise Blocked(f"{self.study}: its lock cannot be renewed: {error}") from error
         if self._lost:
             raise Interrupted(f"{self.study}: {_holder(self._row())} took it over while this one stood still")
 
     def keep(self) -> None:
         """Renew the lock until it is released or lost; runs in a thread of its own."""
         while not self._lost and not self._closed.wait(self.lease / RENEWALS):
-            with contextlib.suppress(SQLAlchemyError):  # the next one may do, and `hold` looks by itself
+            with contextlib.suppress(HarnessError):  # the next one may do, and `hold` looks by itself
                 self._renew()
 
     def release(self) -> None:
         """Let go, unless another driver has it already."""
         self._closed.set()
-        with self._one, contextlib.suppress(SQLAlchemyError):  # it expires by itself
+        with self._one, contextlib.suppress(HarnessError):  # it expires by itself
             _write(self.engine, self._mine(), NOBODY)
 
     def _renew(self) -> None:
@@ -141,16 +138,20 @@ def only_driver(
 
 
 def _opened(url: str) -> Engine:
+    """Return the database with the table of drivers. Raises ConfigError where it cannot be used, DiskFull, Blocked."""
+    engine = opened(url)
+    failed: HarnessError | None = None
     try:
-        engine = create_engine(url, **engine_options(url))
-        with contextlib.suppress(SQLAlchemyError), engine.begin() as connection:  # two may make it at once
+        with engine.begin() as connection:
             connection.execute(CreateTable(DRIVERS, if_not_exists=True))
+    except HarnessError as error:  # two may make it at once
+        failed = error
+    try:
         with engine.connect() as connection:
             connection.execute(select(DRIVERS.c.study).limit(1))
-    except (SQLAlchemyError, ImportError) as error:
-        shown = make_url(url).render_as_string(hide_password=True) if "://" in url else url
-        said = " ".join(str(error).split())
-        raise ConfigError(f"{shown}: the trials' database cannot be used: {said}") from error
+    except HarnessError as error:
+        engine.dispose()
+        raise (failed or error) from None
     return engine
 
 

@@ -14,7 +14,7 @@ from harness.train.foldrun import FoldJob, FoldResult, forget
 from harness.train.outbox import OutboxReader
 
 POLL = 0.5  # s between looks at outboxes and at the wish to stop
-PATIENCE = 25.0  # s that fold runs have to stop
+PATIENCE = 17.0  # s that fold runs have to stop; the whole command has 30 (harness/stopping.py)
 FAILURES_IN_A_ROW = 5
 
 JobMaker = Callable[[TrialPlan, int], FoldJob]

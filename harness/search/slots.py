@@ -14,7 +14,7 @@ from harness.config import Study
 from harness.errors import ConfigError
 from harness.paths import take
 from harness.ranges import Value
-from harness.search.database import engine_options
+from harness.search.database import opened_by_optuna
 from harness.search.pruner import build_pruner
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
@@ -63,7 +63,7 @@ class Slots:
         self.study, self._work, self._guard = study, work, guard
         self._space = study.dimensions()
         self._baselines = baseline_params(study)
-        self._storage = optuna.storages.RDBStorage(url, engine_kwargs=engine_options(url))
+        self._storage = opened_by_optuna(url)
         self._stored = optuna.create_study(
             storage=self._storage,
             study_name=f"{study.name}-{identity[:8]}",
@@ -191,7 +191,7 @@ def _refuse_unsearched(baseline: Mapping[str, Value], wanted: Study, study: Stud
 
 def is_stored(url: str, study: str) -> bool:
     """Tell whether the database holds this study (<name>-<id8>)."""
-    storage = optuna.storages.RDBStorage(url, engine_kwargs=engine_options(url))
+    storage = opened_by_optuna(url)
     try:
         return study in optuna.get_all_study_names(storage)
     finally:

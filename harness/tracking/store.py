@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import shlex
 import socket
 import sqlite3
@@ -23,6 +22,8 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import ConfigError, TrackingError
+from harness.masking import masked
+from harness.masking import words_of as words_of
 from harness.tracking.new_database import make_database
 
 if TYPE_CHECKING:  # its import takes a second and 90 MB, which a check of data does without
@@ -49,8 +50,7 @@ class Store:
     @property
     def shown(self) -> str:
         """Return the URI for a screen, its password left out."""
-        password = urlsplit(self.uri).password
-        return self.uri.replace(f":{password}@", ":***@", 1) if password else self.uri
+        return masked(self.uri)
 
     @property
     def prefix(self) -> str:
@@ -142,12 +142,6 @@ def in_one_line() -> Iterator[None]:
         if type(error).__module__ != "mlflow.exceptions":
             raise
         raise TrackingError(f"MLflow: {words_of(error)}; what is committed is kept") from error
-
-
-def words_of(error: Exception) -> str:
-    """Return what an exception says as one line, the passwords of addresses left out."""
-    said = " ".join(str(error).split()) or type(error).__name__
-    return re.sub(r"(://[^\s:/@]*):[^\s/@]*@", r"\1:***@", said)
 
 
 @contextlib.contextmanager

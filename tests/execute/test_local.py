@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.execute.devices import Devices, Memory
 from harness.execute.inline import Inline
 from harness.execute.local import LIVES, Local, local
 from harness.execute.task import Executor, Key, Outcome
@@ -253,7 +254,6 @@ def test_a_fold_run_whose_workers_die_at_one_place_fails_and_others_take_the_nex
         idle.process.wait()
     workers.submit(tiny.job(tmp_path, fold=1, **SHORT))
     assert outcomes_of(workers, 1)[0, 1].status == "committed"
-    assert len({worker.number for worker in workers._workers}) == len(workers._workers)
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux limits another process's memory")
@@ -298,7 +298,7 @@ def test_a_worker_without_room_on_the_disk_says_so_and_goes_on_with_the_same_job
 
 
 def test_what_waits_is_cancelled_at_once(tiny: Tiny, tmp_path: Path) -> None:
-    executor = Local(0, threads=1, log=tmp_path / "log")  # without workers everything waits
+    executor = Local(Devices([], 0), threads=1, log=tmp_path / "log")  # without workers everything waits
     job = tiny.job(tmp_path)
     executor.submit(job)
     executor.cancel((0, 0))
@@ -358,3 +358,56 @@ def test_closing_ends_busy_workers_at_once(workers: Local, tiny: Tiny, tmp_path:
     assert pids
     assert not any(alive(pid) for pid in pids)
     assert not job.final.exists()
+
+
+GIB = 2**30
+
+
+def devices_of(executor: Local) -> list[str]:
+    """Return what each worker process has as CUDA_VISIBLE_DEVICES, from its own environment."""
+    found = []
+    for worker in executor._workers:
+        content = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+        (value,) = [entry for entry in content if entry.startswith(b"CUDA_VISIBLE_DEVICES=")]
+        found.append(value.decode().partition("=")[2])
+    return sorted(found)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+def test_workers_are_given_the_gpus_in_turn_and_more_of_them_once_one_told_what_it_takes(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    """The devices are named and not there: everything is computed on the CPU."""
+    executor = local(tmp_path / "log", gpus=["a", "b"])
+    executor.devices.cores = 6
+    jobs = [tiny.job(tmp_path, fold=fold, trial=trial, **LONG) for trial in range(2) for fold in range(2)]
+    try:
+        for job in jobs:
+            executor.submit(job)
+        assert devices_of(executor) == ["a", "b"]
+        executor.devices.learn("a", Memory(peak=25 * GIB, available=80 * GIB, total=80 * GIB))
+        executor.wait_any(0.0)
+        assert devices_of(executor) == ["a", "a", "b"]
+        assert executor.capacity == 3
+    finally:
+        executor.close()
+
+
+def test_a_fold_run_that_waits_for_a_process_which_was_stopped_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    lines: list[str] = []
+    first, second = local(tmp_path / "log", workers=1), local(tmp_path / "log", lines.append, workers=1)
+    second._watch.after = 1.0
+    job = tiny.job(tmp_path, **LONG)
+    try:
+        first.submit(job)
+        wait_for_epoch(job)
+        os.kill(first._workers[0].process.pid, signal.SIGSTOP)
+        second.submit(job)
+        until(lambda: second.wait_any(0.1) or lines)
+        (line,) = lines
+        held = f"process {first._workers[0].process.pid} on {os.uname().nodename}"
+        assert line.startswith(f"trial 0 fold 0 waits for {held}, which was stopped: it holds {job.lock}; ")
+    finally:
+        first._workers[0].process.kill()
+        first.close()
+        second.close()

@@ -1,15 +1,25 @@
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DataError
 from harness.search import ledger
-from harness.search.ledger import Ledger, find_ledger, read_facts, read_ledger
+from harness.search.ledger import (
+    FACTS,
+    Ledger,
+    find_ledger,
+    kept_baselines,
+    lost_parts,
+    read_facts,
+    read_ledger,
+)
 from harness.search.trial import TrialResult
 from harness.train.checkpoint import write_synced
 from tests.search.formula import Formula, Home, study
@@ -25,16 +35,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[TrialResult]:
 
 def opened(work: Path, key: str, name: str = "formula") -> Ledger:
     ledger = Ledger(work / key / "ledger", {})
-    ledger.open_study({"name": name, "key": key}, BASELINES)
+    ledger.open_study(facts(name, key), BASELINES)
     return ledger
+
+
+def facts(name: str, key: str) -> dict[str, Any]:
+    return {fact: None for fact in FACTS} | {"name": name, "key": key}
 
 
 def test_what_was_closed_is_read_back(tmp_path: Path, results: list[TrialResult]) -> None:
     ledger = opened(tmp_path, "formula-1")
     for result in reversed(results):
         ledger.close_trial(result)
-    facts, trials, baselines = read_ledger(ledger.folder)
-    assert facts == {"name": "formula", "key": "formula-1"}
+    found, trials, baselines = read_ledger(ledger.folder)
+    assert found == facts("formula", "formula-1")
     pd.testing.assert_frame_equal(baselines, BASELINES)
     assert trials["trial"].tolist() == [0, 1, 2]
     assert trials["state"].tolist() == ["complete", "pruned", "complete"]
@@ -75,7 +89,7 @@ def test_killed_between_any_two_files_a_ledger_is_whole_or_not_there(
 def test_the_facts_can_be_read_whatever_else_was_lost(tmp_path: Path) -> None:
     folder = opened(tmp_path, "a-1", "a").folder
     (folder / "trials.parquet").unlink()
-    assert read_facts(folder) == {"name": "a", "key": "a-1"}
+    assert read_facts(folder) == facts("a", "a-1")
 
 
 def test_an_interrupted_trial_is_no_result(tmp_path: Path, results: list[TrialResult]) -> None:
@@ -96,3 +110,73 @@ def test_a_study_without_results_is_an_error_that_says_how_to_get_some(tmp_path:
     opened(tmp_path, "a-1", "a")
     with pytest.raises(ConfigError, match=r"no results of study 'c'; `python -m harness\.study run c`"):
         find_ledger(tmp_path, "c")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.find(b"PAR1") + 30] ^= 255
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def other(path: Path) -> None:
+    if path.suffix == ".json":
+        path.write_text('{"name": "a"}')
+    else:
+        pd.DataFrame({"x": [1]}).to_parquet(path)
+
+
+def a_list(path: Path) -> None:
+    path.write_text("[1]")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("file", ["study.json", "trials.parquet", "baselines.parquet"])
+@pytest.mark.parametrize("spoil", [cut, flip, empty, other, a_list, a_folder, Path.unlink])
+def test_a_damaged_file_is_one_line_that_names_it_and_what_to_do_and_is_written_again(
+    spoil: Callable[[Path], object], file: str, tmp_path: Path, results: list[TrialResult]
+) -> None:
+    ledger = opened(tmp_path, "a-1", "a")
+    for result in results:
+        ledger.close_trial(result)
+    whole = read_ledger(ledger.folder)
+    spoil(ledger.folder / file)
+    with pytest.raises(DataError) as caught:
+        read_ledger(ledger.folder)
+    assert str(caught.value).startswith(f"{ledger.folder / file}: cannot be read (")
+    assert str(caught.value).endswith(
+        "`python -m harness.study run a` writes it again, and so does `doctor a`"
+    )
+    assert "\n" not in str(caught.value)
+    assert lost_parts(ledger.folder, dict(enumerate(results))) == [file]
+    assert (kept_baselines(ledger.folder) is None) == (file == "baselines.parquet")
+    if spoil is a_folder:
+        (ledger.folder / file).rmdir()
+    again = Ledger(ledger.folder, ledger.results)
+    again.open_study(facts("a", "a-1"), BASELINES)
+    for one, two in zip(read_ledger(ledger.folder)[1:], whole[1:], strict=True):
+        pd.testing.assert_frame_equal(one, two)
+    assert lost_parts(ledger.folder, dict(enumerate(results))) == []
+
+
+def test_one_damaged_study_leaves_the_others_usable_and_is_said_for_its_own_name(tmp_path: Path) -> None:
+    for key, name, age in (("a-1", "a", 30), ("b-1", "b", 20), ("b-2", "b", 10)):
+        os.utime(opened(tmp_path, key, name).folder / "study.json", (1e9 - age, 1e9 - age))
+    damaged = tmp_path / "b-2/ledger/study.json"
+    damaged.write_text("{")
+    assert find_ledger(tmp_path, "a") == tmp_path / "a-1/ledger"
+    with pytest.raises(DataError, match=r"b-2/ledger/study\.json: cannot be read"):
+        find_ledger(tmp_path, "b")
+    os.utime(damaged, (1, 1))  # not the one that ran last
+    assert find_ledger(tmp_path, "b") == tmp_path / "b-1/ledger"
