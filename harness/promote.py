@@ -13,7 +13,13 @@ from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
 from harness.tracking.home import home_id
 from harness.tracking.registry import CHAMPION, champion, log_model, register, set_alias
-from harness.tracking.runs import attached_report, find_trial_run, own_runs, referred_report
+from harness.tracking.runs import (
+    attached_report,
+    find_trial_run,
+    own_runs,
+    referred_report,
+    refuse_altered_report,
+)
 from harness.tracking.store import Store
 from harness.train.foldrun import committed_result, fold_folder
 
@@ -47,8 +53,9 @@ def promote_best(
     """Register the fold models of trial `best` (a row of the leaderboard) as one model and set the alias.
 
     Nothing is trained. Done again it changes nothing. Raises PromotionRefused without a complete trial, where the
-    leakage report on the study's run is not the one that the trial refers to, or where data or split are no longer
-    those it was trained on, or leak; DataError where a fold's files are not those that were committed.
+    leakage report on the study's run is not the one that the trial refers to, or not as it was attached, or where data
+    or split are no longer those it was trained on, or leak; DataError where a fold's files are not those that were
+    committed.
     """
     if best is None:
         raise PromotionRefused(
@@ -63,6 +70,7 @@ def promote_best(
     run = find_trial_run(runs, facts["key"], trial)
     attached = attached_report(runs, facts["key"])
     _refuse_another_report(facts, attached, {f"trial {trial}": referred_report(client, run)})
+    refuse_altered_report(runs, facts["key"])
     _refuse_leaks_of_today(facts, audit_again())
     source = log_model(client, run, settings=model_settings(study), weights=[fold.weights for fold in folds])
     before = champion(client, facts["name"])

@@ -392,8 +392,16 @@ def test_promotion_refuses_a_leakage_report_that_was_changed_and_running_again_m
 ) -> None:
     monkeypatch.chdir(done.folder)
     (report,) = done.home.glob("artifacts/**/leakage_report.json")
-    report.write_text(report.read_text().replace('"verdict": "', '"verdict": "p'))
+    said = report.read_text()
+    report.write_text(said.replace('"verdict": "', '"verdict": "p'))
     assert "the leakage report on its run has SHA-256 " in refused(done, done.file, capfd)
+    for name in ("leakage_report.html", "pairs.parquet"):
+        (shown,) = done.home.glob(f"artifacts/**/{name}")
+        whole = shown.read_bytes()
+        shown.write_bytes(whole + b" ")
+        report.write_text(said)
+        assert f"leakage/{name} on its run is not what was attached" in refused(done, done.file, capfd)
+        shown.write_bytes(whole)
     report.unlink()
     assert "no leakage report is attached to its run" in refused(done, done.file, capfd)
     for run in done.runs("trial"):

@@ -1,8 +1,10 @@
 """A Recorder that asks nobody: what the search tells becomes messages of runs in the study's outbox."""
 
+import hashlib
+import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldResult
 
 NOTE = "mlflow.note.content"
 LEAKAGE = ("harness.leakage", "harness.leakage_sha256")  # tags that refer to the report
+SHOWN = "harness.leakage_shown"  # tag: SHA-256 by name, as JSON, of the page and the table that go with it
 CURVES = ("loss", "lr", "gradient_norm", "iou", "predicted_share", "images_per_second")
 
 Point = list[Any]  # name, value, step, time in ms
@@ -64,9 +67,11 @@ class OutboxRecorder:
         """Tell whether a trial's run was told to have ended so."""
         return self._states.get(self._trial(result.plan.number)) == result.state
 
-    def open_study(self, artifacts: Iterable[tuple[Path, str]]) -> None:
+    def open_study(self, artifacts: Sequence[tuple[Path, str]]) -> None:
         """Open the study's run with files, each in the folder named with it; what a killed driver left is ended."""
-        tags = {"harness.level": "study", **self.facts.tags}
+        shown = [path for folder, name in artifacts if name == "leakage" for path in sorted(folder.glob("*"))]
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in shown}
+        tags = {"harness.level": "study", SHOWN: json.dumps(digests), **self.facts.tags}
         self._tell(
             "study",
             self.facts.key,

@@ -1,5 +1,7 @@
 """What MLflow holds of studies: their runs by key, and the leakage report they refer to."""
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +13,12 @@ from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused, TrackingError
 from harness.tracking.home import HOME
-from harness.tracking.recorder import LEAKAGE
+from harness.tracking.recorder import LEAKAGE, SHOWN
 from harness.tracking.store import Store, words_of
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
-REPORT = "leakage/leakage_report.json"
+FOLDER = "leakage"
+REPORT = f"{FOLDER}/leakage_report.json"
 MOST_RUNS = 50_000  # MLflow's limit
 
 
@@ -79,6 +82,25 @@ def find_trial_run(runs: OwnRuns | None, study: str, trial: int) -> str:
             f"`doctor` brings what still waits; was MLFLOW_TRACKING_URI another one when it ran?"
         )
     return str(fullest_first(found)[0].info.run_id)
+
+
+def refuse_altered_report(runs: OwnRuns | None, study: str) -> None:
+    """Raise PromotionRefused unless page, table and report are on a study's run as they were attached.
+
+    Those of older versions do not say what was attached beside the report.
+    """
+    found = fullest_first(runs.with_key(study)) if runs else []
+    for name, digest in json.loads(found[0].data.tags.get(SHOWN, "{}") if found else "{}").items():
+        try:
+            now = hashlib.sha256(attached_file(runs, study, f"{FOLDER}/{name}")).hexdigest()
+        except TrackingError:
+            now = "none"
+        if now != digest:
+            raise PromotionRefused(
+                f"{study}: {FOLDER}/{name} on its run is not what was attached (SHA-256 {now[:16]}, then "
+                f"{digest[:16]}); "
+                "run the study again, which audits and attaches anew"
+            )
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:
