@@ -13,7 +13,7 @@ from harness.config import Study
 from harness.errors import ConfigError, HarnessError, TrackingError
 from harness.execute.task import Key
 from harness.retell import retell
-from harness.search.database import optuna_url
+from harness.search.database import optuna_url, refuse_other_database
 from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
 from harness.search.lock import DriverLock, only_driver
 from harness.search.repair import remove_leftovers, unusable_folds
@@ -91,6 +91,7 @@ class Examination:
         with ExitStack() as stack:
             lock = None
             try:
+                refuse_other_database(self.home / "work" / key, self.home)
                 lock = stack.enter_context(only_driver(optuna_url(self.home), key, tell=self.tell))
             except ConfigError as error:
                 self._left(self.home / "work" / key, f"left alone: {error}")

@@ -19,7 +19,7 @@ from harness.model.classical import baseline_scores
 from harness.prepare import Files, Prepared, facts, study_facts, write_files
 from harness.progress import Progress
 from harness.report import Leaderboard, as_markdown, read_leaderboard, study_metrics
-from harness.search.database import optuna_url
+from harness.search.database import note_database, optuna_url
 from harness.search.ledger import Ledger, kept_baselines
 from harness.search.lock import DriverLock, only_driver
 from harness.search.optimize import JobMaker, Search
@@ -73,6 +73,7 @@ def drive(
     """
     home.mkdir(parents=True, exist_ok=True)
     url, tell = optuna_url(home), partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    note_database(home / "work" / prepared.key, home)
     with only_driver(url, prepared.key, tell=tell) as lock:
         files = write_files(prepared, home=home, caches=caches)
         baselines = _baselines(prepared, files)

@@ -28,7 +28,7 @@ from harness.search.slots import baseline_params
 from harness.train.start import coverage_of
 from harness.train.version import code_digest
 
-PROVEN_WITH = ("albumentations", "opencv-python-headless", "numpy")
+PROVEN_WITH = ("albumentations", "albucore", "opencv-python-headless", "numpy", "scipy")
 
 
 def build_every_choice(study: Study, caches: Path | None = None) -> None:
@@ -76,8 +76,8 @@ def _proof(function: Callable[..., list[Any]], name: str, settings: str, caches:
         return prove(recipe, name)
     key = _proof_key(name, settings)
     with contextlib.closing(Kept(caches)) as kept:
-        if (known := kept.get(key)) is not None:
-            strengths, figures = json.loads(known)
+        with contextlib.suppress(ValueError, TypeError):  # of what is not there, or damaged
+            strengths, figures = json.loads(kept.get(key) or b"")
             return Proof(name, tuple(strengths), figures, ())
         proof = prove(recipe, name)
         if not proof.violations:

@@ -411,6 +411,18 @@ def test_promotion_refuses_a_leakage_report_that_was_changed_and_running_again_m
     assert main(["promote", str(done.file), "--home", str(done.home)]) == 0
 
 
+def test_a_study_is_never_run_or_mended_with_another_database_of_trials_than_its_own(
+    done: Done, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(done.folder)
+    monkeypatch.setenv("HARNESS_OPTUNA_URL", f"sqlite:///{tmp_path}/other.db")
+    for verb in ("run", "doctor"):
+        assert main([verb, str(done.file), "--home", str(done.home)]) == 2
+        said = " ".join(capfd.readouterr().err.split())
+        assert "its trials are in optuna.db under --home, and HARNESS_OPTUNA_URL now says sqlite:///" in said
+    assert not (tmp_path / "other.db").exists()
+
+
 def test_promote_without_results_is_said(
     tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

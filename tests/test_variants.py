@@ -1,5 +1,7 @@
 """What is built once before anything trains, and how a mistake in it is named."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,9 @@ def test_a_proof_is_found_again_by_another_process_unless_something_it_was_found
     assert (first[1], again[1]) == (1, 0)
     assert first[0] == again[0]
     assert first[0].figures
+    with closing(sqlite3.connect(tmp_path / "kept-1.sqlite")) as kept, kept:
+        kept.execute("UPDATE kept SET value = '[[0.0, 0.5'")
+    assert proven()[1] == 1
     monkeypatch.setattr(variants, "code_digest", lambda: "other code")
     assert proven()[1] == 1
     monkeypatch.setitem(AUGMENTATIONS, "flips", lambda strength, color: [A.HorizontalFlip(p=1)])

@@ -2,7 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import DataError
@@ -19,15 +20,13 @@ class Kept:
         self.caches = caches
         caches.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        path = caches / f"kept-{KEPT_VERSION}.sqlite"
-        try:
-            self._store = _opened(path)
-        except sqlite3.Error as error:
-            raise DataError(f"{path}: cannot be used ({error}); delete it, it is made anew") from error
+        self._path = caches / f"kept-{KEPT_VERSION}.sqlite"
+        with self._used():
+            self._store = _opened(self._path)
 
     def get(self, key: str) -> bytes | None:
         """Return what is kept under the key."""
-        with self._lock:
+        with self._used():
             row = self._store.execute("SELECT value FROM kept WHERE key = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
@@ -37,15 +36,26 @@ class Kept:
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             asked = f"SELECT key, value FROM kept WHERE key IN ({', '.join('?' * len(some))})"
-            with self._lock:
+            with self._used():
                 found.update(self._store.execute(asked, some).fetchall())
         return found
 
     def put(self, values: Mapping[str, bytes]) -> None:
         """Keep all of these, in one transaction; what is there already stays."""
-        with self._lock, self._store:  # which is committed, or rolled back after an error
+        with self._used(), self._store:  # which is committed, or rolled back after an error
             self._store.execute("BEGIN IMMEDIATE")
             self._store.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?)", values.items())
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """Let one thread at a time use the file. Raises DataError where that is damaged."""
+        try:
+            with self._lock:
+                yield
+        except (sqlite3.InterfaceError, sqlite3.ProgrammingError):  # of values that nothing can keep
+            raise
+        except sqlite3.Error as error:
+            raise DataError(f"{self._path}: cannot be used ({error}); delete it, it is made anew") from error
 
     def close(self) -> None:
         self._store.close()

@@ -20,12 +20,9 @@ CLASS_WEIGHT = 0.25  # of all classes together
 BALANCED_CLASSES = 64  # the commonest; rarer ones are too few to be spread
 FEWEST_FOLDS = 2
 MOST_FOLDS = 30  # of leave-one-group-out; each is a training of every trial
-TRIES = 20  # orders tried for a repeat that differs from all before,
-LOOSER = (
-    0.0,
-    0.5,
-    2.0,
-)  # each with sizes of groups as they are, then misread by so much (sd of their logarithm)
+TRIES = 20  # orders tried for a repeat that differs from all before
+# by how much sizes of groups are misread, one after another where orders do not do: sd of their logarithm
+LOOSER = (0.0, 0.5, 2.0)
 
 Assigned = dict[str, int]
 
@@ -121,11 +118,10 @@ def _repeated(
                 f"{settings.count} folds; lower folds.repeats, or folds.count"
             )
         repeats.append(another)
+    even = f"{settings.repeats - loose} of them" if loose else "each"
+    less = f", {loose} only in positive groups, as so few groups have few even ways" if loose else ""
     said = (
-        f"{settings.repeats} different assignments to {settings.count} folds, each balanced as one would be"
-    )
-    less = (
-        f"; in {loose} of them only positive groups are, as so few groups have few even ways" if loose else ""
+        f"{settings.repeats} different assignments to {settings.count} folds, {even} balanced as one would be"
     )
     return repeats, said + less
 

@@ -240,7 +240,8 @@ def visible_gpus() -> list[str]:
     if not torch.cuda.is_available():
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
+    count = torch.cuda.device_count()  # CUDA takes no name from the first wrong one on
+    return named.split(",")[:count] if named else [str(i) for i in range(count)]
 
 
 def _hang_up(worker: _Worker) -> None:

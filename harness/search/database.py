@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -19,6 +19,8 @@ from harness.errors import Blocked, ConfigError, DiskFull, HarnessError
 from harness.masking import masked, words_of
 
 VARIABLE = "HARNESS_OPTUNA_URL"
+NOTE = "trials_database"  # file in a study's folder: the database that has its trials and its lock
+UNDER_HOME = "optuna.db under --home"
 LOCK_TIMEOUT = 60.0  # s a writer waits for SQLite; sqlite3's own 5 s are too short under load
 PASSING = {  # SQLite's primary result codes: what keeps a run from going on now, and what mends it
     sqlite3.SQLITE_FULL: "free room on its disk",
@@ -42,6 +44,12 @@ def optuna_url(home: Path) -> str:
         return f"sqlite:///{home.resolve() / 'optuna.db'}"
     try:
         parsed = make_url(named)
+        name = (parsed.database or ":memory:") if parsed.get_backend_name() == "sqlite" else None
+        if name is not None and (name == ":memory:" or "mode=memory" in named):
+            raise ConfigError(
+                f"{VARIABLE}: {masked(named)} is kept in memory and ends with the run; write sqlite:////path/to/file, "
+                "or unset the variable to use the database under --home"
+            )
         create_engine(named).dispose()  # opens nothing
     except (SQLAlchemyError, ImportError, ValueError, TypeError) as error:
         raise ConfigError(
@@ -49,12 +57,42 @@ def optuna_url(home: Path) -> str:
             "postgresql://user:password@host/name or sqlite:////path/to/file, or unset the variable to use the "
             "database under --home"
         ) from None
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+    return named if name is None or name.startswith("file:") else _with_whole_path(named, parsed, name)
+
+
+def _with_whole_path(named: str, parsed: URL, name: str) -> str:
+    """Return the address of a file by its whole path, or the same words would mean another one in another folder."""
+    path = Path(name).absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        wrong = "is a folder" if path.is_dir() else "is in a folder that is not there"
         raise ConfigError(
-            f"{VARIABLE}: {masked(named)} is kept in memory and ends with the run; write sqlite:////path/to/file, or "
-            "unset the variable to use the database under --home"
+            f"{VARIABLE}: {masked(named)} {wrong}; write sqlite:////path/to/file, or unset the variable to use the "
+            "database under --home"
         )
-    return named
+    return named if Path(name).is_absolute() else parsed.set(database=str(path)).render_as_string()
+
+
+def note_database(work: Path, home: Path) -> None:
+    """Note in a study's folder which database has its trials. Raises ConfigError as `refuse_other_database` does."""
+    work.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), (work / NOTE).open("x") as file:
+        file.write(_named(home))
+    refuse_other_database(work, home)
+
+
+def refuse_other_database(work: Path, home: Path) -> None:
+    """Raise ConfigError where a study's trials are in another database: its lock is there, and seen only there."""
+    path, here = work / NOTE, _named(home)
+    known = path.read_text() if path.is_file() else ""
+    if known not in ("", here):
+        raise ConfigError(
+            f"{work.name}: its trials are in {known}, and {VARIABLE} now says {here}; set it as it was, or remove "
+            f"{path} if they were moved there"
+        )
+
+
+def _named(home: Path) -> str:
+    return masked(optuna_url(home)) if os.environ.get(VARIABLE) else UNDER_HOME
 
 
 def engine_options(url: str) -> dict[str, Any]:

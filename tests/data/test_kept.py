@@ -150,3 +150,23 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path):
     file.write_bytes(b"no database, but a text of some length" * 400)
     with pytest.raises(DataError, match=r"sqlite: cannot be used .*delete it, it is made anew"):
         Kept(tmp_path)
+
+
+def test_a_file_that_is_damaged_inside_is_told_in_one_line_whoever_meets_it(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.put({f"{number:04}": b"x" * 3000 for number in range(200)})
+    kept.close()
+    path = file_of(tmp_path)
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + os.urandom(len(content) - 4096))
+    damaged = Kept(tmp_path)
+    for use in (
+        lambda: damaged.get("0100"),
+        lambda: damaged.get_all(["0100", "0101"]),
+        lambda: damaged.put({"0100": b""}),
+    ):
+        with pytest.raises(
+            DataError, match=r"kept-1\.sqlite: cannot be used \(.*\); delete it, it is made anew"
+        ):
+            use()
+    damaged.close()

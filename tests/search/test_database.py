@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from harness.errors import Blocked, ConfigError, DiskFull, HarnessError
 from harness.search import database
-from harness.search.database import opened, optuna_url
+from harness.search.database import NOTE, note_database, opened, optuna_url, refuse_other_database
 from harness.search.lock import only_driver
 from tests.search.formula import Home, study, table
 
@@ -27,6 +27,35 @@ def test_the_database_is_under_home_unless_one_is_named(
     assert optuna_url(tmp_path) == f"sqlite:///{tmp_path}/{{mine}}.db"
 
 
+def test_a_named_file_is_the_same_one_from_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HARNESS_OPTUNA_URL", "sqlite:///mine.db")
+    assert optuna_url(tmp_path / "home") == f"sqlite:///{tmp_path}/mine.db"
+
+
+def test_a_study_whose_trials_are_in_another_database_is_refused_until_its_note_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work/tiny-1"
+    refuse_other_database(work, tmp_path)  # nothing is known of it, and nothing is noted
+    assert not work.exists()
+    note_database(work, tmp_path)
+    note_database(work, tmp_path)
+    monkeypatch.setenv("HARNESS_OPTUNA_URL", f"sqlite:///{tmp_path}/mine.db")
+    for step in (note_database, refuse_other_database):
+        with pytest.raises(
+            ConfigError, match=r"tiny-1: its trials are in optuna\.db under --home, and .* now says"
+        ):
+            step(work, tmp_path)
+    (work / NOTE).unlink()
+    note_database(work, tmp_path)
+    monkeypatch.delenv("HARNESS_OPTUNA_URL")
+    with pytest.raises(ConfigError, match=r"are in sqlite:.*mine\.db"):
+        refuse_other_database(work, tmp_path)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -35,6 +64,9 @@ def test_the_database_is_under_home_unless_one_is_named(
         "  ",
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite:///file:mem1?mode=memory&cache=shared&uri=true",
+        "sqlite:////tmp",
+        "sqlite:////nowhere/at/all.db",
         "http://me:s3cret@host/x",
         "postgresql+none://me:s3cret@host/x",
         "postgresql://me:s3/c@ret@host:port/x",
