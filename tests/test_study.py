@@ -391,12 +391,14 @@ def test_promotion_refuses_a_leakage_report_that_was_changed_and_running_again_m
     done: Done, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(done.folder)
-    (report,) = done.home.glob("artifacts/**/leakage_report.json")
+    (own,) = (run for run in done.runs("study") if run.info.run_name == done.said["key"])
+    folder = done.home / "artifacts/tiny" / own.info.run_id / "artifacts/leakage"
+    report = folder / "leakage_report.json"
     said = report.read_text()
     report.write_text(said.replace('"verdict": "', '"verdict": "p'))
     assert "the leakage report on its run has SHA-256 " in refused(done, done.file, capfd)
     for name in ("leakage_report.html", "pairs.parquet"):
-        (shown,) = done.home.glob(f"artifacts/**/{name}")
+        shown = folder / name
         whole = shown.read_bytes()
         shown.write_bytes(whole + b" ")
         report.write_text(said)
