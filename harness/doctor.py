@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Study
-from harness.errors import ConfigError, HarnessError, TrackingError
+from harness.errors import ConfigError, DataError, HarnessError, TrackingError
 from harness.execute.task import Key
 from harness.retell import retell
 from harness.search.database import optuna_url
@@ -113,8 +114,8 @@ class Examination:
     def _study(self, work: Path, guard: Callable[[], None]) -> None:
         delivery = self._delivery(work)  # before the outbox is read: a copy's is told anew
         outbox = Outbox(work, guard)
+        facts = self._facts(work, delivery)  # before messages are sent again: they attach the ledger's files
         answers = self._mlflow(work, outbox, delivery)
-        facts = self._facts(work, delivery)
         if facts is None:
             return None
         if not is_stored(optuna_url(self.home), work.name):
@@ -186,10 +187,8 @@ class Examination:
         for name in (BASELINES, STUDY):
             if name in lost_parts(folder, {}):
                 try:
-                    with answering():
-                        runs = own_runs(self.store, delivery.client, work.name, self._id)
-                        content = attached_file(runs, work.name, f"study/{name}")
-                except TrackingError as error:
+                    content = self._fetched(work, name, delivery)
+                except (TrackingError, DataError) as error:
                     self._left(work, f"its ledger is lost: the next run writes it anew ({error})")
                     return None
                 folder.mkdir(exist_ok=True)
@@ -197,6 +196,19 @@ class Examination:
                 _as_old_as(folder / name, work / "samples.parquet")
                 self._mended(work, f"{name} of its ledger was lost: fetched from MLflow")
         return read_facts(folder)
+
+    def _fetched(self, work: Path, name: str, delivery: Delivery) -> bytes:
+        """Return a file of the ledger as MLflow has it. Raises TrackingError, DataError where that is damaged too."""
+        with answering():
+            runs = own_runs(self.store, delivery.client, work.name, self._id)
+            content = attached_file(runs, work.name, f"study/{name}", deleted=True)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, name).write_bytes(content)
+            if name in lost_parts(Path(folder), {}) or (
+                name == STUDY and read_facts(Path(folder))["key"] != work.name
+            ):
+                raise DataError(f"{name} on its run in MLflow is damaged too, or another study's")
+        return content
 
     def _disk(self, work: Path, slots: Slots) -> Collection[Key]:
         """Make the work folder agree with Optuna; return the folds that are damaged."""

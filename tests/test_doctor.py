@@ -112,6 +112,54 @@ def test_a_lost_ledger_is_rebuilt_to_the_same_table(home: Path, prepared: Prepar
     assert read_leaderboard(ledger) == before
 
 
+@pytest.mark.parametrize("name", ["study.json", "baselines.parquet"])
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_damaged_file_of_a_ledger_is_never_attached(
+    home: Path, prepared: Prepared, name: str, for_good: bool
+) -> None:
+    """The only good one is on the run that was deleted, or nowhere."""
+    path, client = home / "work" / prepared.key / "ledger" / name, client_of(home)
+    good, run = path.read_bytes(), runs_of(home)[prepared.key].info.run_id
+    path.write_bytes(b"{")
+    client.delete_run(run)
+    if for_good:
+        client._tracking_client.store._hard_delete_run(run)
+    mended, left = looked_at(home)
+    shown = runs_of(home)[prepared.key]
+    files = {item.path for item in client.list_artifacts(shown.info.run_id, "study")}
+    if for_good:
+        assert f"MLflow has no study/{name} of it" in left[0]
+        assert path.read_bytes() == b"{"
+        assert f"study/{name}" not in files
+        assert shown.data.tags["harness.lost_files"] == name
+        return
+    assert mended == [
+        f"{name} of its ledger was lost: fetched from MLflow",
+        f"run {prepared.key} had been deleted in MLflow: restored",
+    ]
+    assert path.read_bytes() == good
+    again = client.download_artifacts(shown.info.run_id, f"study/{name}")
+    assert (Path(again).read_bytes(), "harness.lost_files" in shown.data.tags) == (good, False)
+    assert looked_at(home) == ([], [])
+
+
+@pytest.mark.parametrize("other", [b"{", b"another study's"])
+def test_what_mlflow_has_of_a_ledger_is_looked_at_before_it_is_called_mended(
+    home: Path, prepared: Prepared, tiny: Tiny, tmp_path: Path, other: bytes
+) -> None:
+    path, client = home / "work" / prepared.key / "ledger" / "study.json", client_of(home)
+    content = path.read_bytes().replace(prepared.key.encode(), b"tiny-01234567")
+    (tmp_path / "study.json").write_bytes(other if other == b"{" else content)
+    client.log_artifact(runs_of(home)[prepared.key].info.run_id, str(tmp_path / "study.json"), "study")
+    path.write_bytes(b"{")
+    mended, (left,) = looked_at(home)
+    assert mended == []
+    assert "the next run writes it anew (study.json on its run in MLflow is damaged too" in left
+    assert path.read_bytes() == b"{"
+    go_on(prepared, home, tiny)
+    assert looked_at(home) == ([], [])
+
+
 def runs_of(home: Path, store: Store | None = None) -> dict[str, Run]:
     """Return the runs in MLflow by key; no key is there twice."""
     client = (store or open_store(home)).client()
@@ -276,9 +324,9 @@ def test_of_several_studies_each_is_examined_whatever_fails_of_another(
     examined = Examination(home, open_store(home), print, room=0)
     found = [(one.study, one.mended, one.what) for one in examined.of_all()]
     assert found[0][:2] == (other, False)
-    assert "the experiment 'aaa' was deleted in MLflow" in found[0][2]
+    assert "its ledger is lost: the next run writes it anew (" in found[0][2]
     assert found[1][:2] == (other, False)
-    assert "its ledger is lost: the next run writes it anew (" in found[1][2]
+    assert "the experiment 'aaa' was deleted in MLflow" in found[1][2]
     assert found[2] == (prepared.key, True, "leftovers of fold runs that were killed, 1 of them: removed")
     assert found[3][:2] == (last, False)
     assert "Is a directory" in found[3][2]

@@ -114,12 +114,15 @@ def attached_report(runs: OwnRuns | None, study: str) -> bytes:
         ) from error
 
 
-def attached_file(runs: OwnRuns | None, study: str, path: str) -> bytes:
-    """Return a file on a study's run. Raises TrackingError where it is not there."""
+def attached_file(runs: OwnRuns | None, study: str, path: str, *, deleted: bool = False) -> bytes:
+    """Return a file on a study's run, or on that which was deleted if asked for. Raises TrackingError without one."""
     try:
         if runs is None:
             raise LookupError("no experiment of its name")
-        run = fullest_first(runs.with_key(study))[0].info.run_id
+        found = runs.with_key(study)
+        if deleted and not found:
+            found = runs.with_key(study, deleted=True)
+        run = fullest_first(found)[0].info.run_id
         with tempfile.TemporaryDirectory() as folder:
             return Path(runs.client.download_artifacts(run, path, folder)).read_bytes()
     except (LookupError, OSError, MlflowException) as error:
