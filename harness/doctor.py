@@ -255,7 +255,11 @@ class Examination:
         """Mark the studies (of this name, or all) that only MLflow has, and return all that was found."""
         known = {work.name for work in self._works()}
         try:
-            alone = orphans(self.store, self._id, known) if known or (self.home / FILE).exists() else []
+            alone = (
+                orphans(self.store, self.home, self._id, known)
+                if known or (self.home / FILE).exists()
+                else []
+            )
         except TrackingError as error:
             self._failed(self.home / name, error, "; studies that only MLflow has were not looked for")
             return self.found

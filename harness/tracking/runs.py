@@ -12,14 +12,13 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused, TrackingError
-from harness.tracking.home import HOME
+from harness.tracking.home import HOME, MOST_RUNS
 from harness.tracking.recorder import LEAKAGE, SHOWN
 from harness.tracking.store import Store, words_of
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 FOLDER = "leakage"
 REPORT = f"{FOLDER}/leakage_report.json"
-MOST_RUNS = 50_000  # MLflow's limit
 
 
 @dataclass(frozen=True)
