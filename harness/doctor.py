@@ -115,54 +115,60 @@ class Examination:
         delivery = self._delivery(work)  # before the outbox is read: a copy's is told anew
         outbox = Outbox(work, guard)
         facts = self._facts(work, delivery)  # before messages are sent again: they attach the ledger's files
-        answers = self._mlflow(work, outbox, delivery)
         if facts is None:
-            return None
+            self._mlflow(work, outbox, delivery)
+            return
+        with self._slots(work, facts, guard) as slots:
+            if slots is not None:
+                damaged = {trial for trial, _ in self._disk(work, slots)}
+                self._tell_anew(work, outbox, facts, slots.results(), damaged)
+            self._mlflow(work, outbox, delivery)
+            if slots is not None and self.room is not None:
+                self._drop_weights(work, slots.results(), delivery, self.room)
+
+    @contextmanager
+    def _slots(
+        self, work: Path, facts: Mapping[str, Any], guard: Callable[[], None]
+    ) -> Iterator[Slots | None]:
+        """Open the trials of a study in Optuna, or say why they cannot be read."""
         if not is_stored(optuna_url(self.home), work.name):
-            return self._left(
+            self._left(
                 work,
                 "Optuna does not know it: the next run asks its trials again and takes the committed folds",
             )
+            yield None
+            return
         try:
             study = Study.model_validate(facts["settings"])
         except ValueError as error:
             reason = str(error).splitlines()[0]
-            return self._left(work, f"its settings cannot be read by this version of the code: {reason}")
+            self._left(work, f"its settings cannot be read by this version of the code: {reason}")
+            yield None
+            return
         with closing(Slots(study, facts["identity"], optuna_url(self.home), work, guard)) as slots:
-            damaged = self._disk(work, slots)
-            if answers and self._retold(
-                work, outbox, facts, slots.results(), {trial for trial, _ in damaged}
-            ):
-                self._mlflow(work, outbox, delivery)
-            if self.room is not None:
-                self._drop_weights(work, slots.results(), delivery, self.room)
-        return None
+            yield slots
 
-    def _retold(
+    def _tell_anew(
         self,
         work: Path,
         outbox: Outbox,
         facts: Mapping[str, Any],
         results: Mapping[int, TrialResult],
         damaged: Collection[int],
-    ) -> bool:
-        """Tell MLflow of finished trials that its messages know nothing of, or another end."""
-        lost = retell(outbox, facts, work, results, damaged)
-        if lost:
-            numbers = ", ".join(map(str, lost))
-            self._mended(
-                work, f"what MLflow is to be told of trials {numbers} was lost: told anew from Optuna"
-            )
-        return bool(lost)
+    ) -> None:
+        """Let the messages tell what they know nothing of, or another end."""
+        if lost := retell(outbox, facts, work, results, damaged):
+            what = " and ".join(lost)
+            self._mended(work, f"what MLflow is to be told of {what} was lost: told anew from Optuna")
 
-    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> bool:
-        """Make MLflow agree with the outbox; tell whether it answers."""
+    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> None:
+        """Make MLflow agree with the outbox."""
         try:
             done = reconcile(outbox, delivery, self.tell)
         except TrackingError as error:
             waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
             self._failed(work, error, waiting)
-            return False
+            return
         for keys, what in (
             (done.restored, "had been deleted in MLflow: restored"),
             (done.made_again, "was gone from MLflow: made again"),
@@ -179,7 +185,6 @@ class Examination:
             self._left(work, f"messages that still wait for MLflow: {done.waiting}")
         if done.refused:
             self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
-        return True
 
     def _facts(self, work: Path, delivery: Delivery) -> Mapping[str, Any] | None:
         """Return the facts of a study; what is lost of them and of its baselines is fetched from MLflow."""

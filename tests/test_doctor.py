@@ -200,6 +200,47 @@ def test_where_the_outbox_was_lost_mlflow_is_told_anew_what_optuna_and_the_folds
     assert len(client.list_artifacts(runs_of(home)[f"{prepared.key}/1/0"].info.run_id)) == 3
 
 
+def damage(home: Path, key: str, kind: str, below: str) -> None:
+    """Let the messages of a kind that tell of one run be damaged where they stand."""
+    path = home / "work" / key / "tracking" / "messages.jsonl"
+    lines, told = path.read_bytes().splitlines(), [m for _, m in Outbox(home / "work" / key).messages()]
+    at = [i for i, m in enumerate(told) if (m["kind"], m["key"]) == (kind, f"{key}{below}")]
+    assert at
+    for number in at:
+        lines[number] = b"x" * len(lines[number])
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "below", "gone"),
+    [
+        *(("study", "", False), ("end", "", False), ("open", "/1", False), ("end", "/1", False)),
+        *(("open", "/1/0", False), ("log", "/1/0", False), ("end", "/1/0", False)),
+        *(("study", "", True), ("open", "/1/0", True), ("log", "/1/0", True), ("end", "", True)),
+    ],
+)
+def test_each_kind_of_message_that_was_damaged_is_told_anew_and_nothing_is_there_twice(
+    home: Path, prepared: Prepared, kind: str, below: str, gone: bool
+) -> None:
+    """Those of one run, which MLflow has had, or has no more."""
+    client, before, points = client_of(home), ends(home), rows(home / "mlflow.db")
+    damage(home, prepared.key, kind, below)
+    for run in runs_of(home).values() if gone else ():
+        client._tracking_client.store._hard_delete_run(run.info.run_id)
+    count = len(list(Outbox(home / "work" / prepared.key).messages()))
+    mended, left = looked_at(home)
+    what = "trials 1" if below else "the study itself"
+    assert mended[0] == f"what MLflow is to be told of {what} was lost: told anew from Optuna"
+    assert left == []
+    assert not [line for line in mended if "corrected" in line]
+    told = [m for _, m in Outbox(home / "work" / prepared.key).messages()][count:]
+    again = {(m["kind"], m["key"].removeprefix(prepared.key)) for m in told}
+    ended = {(kind, below), ("end", below)}
+    assert {(kind, below)} <= again <= (ended | {("log", below)} if kind == "open" else ended)
+    assert (ends(home), rows(home / "mlflow.db")) == (before, points)
+    assert looked_at(home) == ([], [])
+
+
 @pytest.mark.parametrize("for_good", [False, True])
 def test_runs_that_are_gone_from_mlflow_are_back_with_every_number(
     home: Path, prepared: Prepared, for_good: bool

@@ -61,7 +61,7 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
         told = _told(outbox)
         found = _found(delivery)
         wrong = first = _disagreeing(told, found)
-        todo, done = wrong | _keys_of(refused.values()), set[str]()
+        todo, done, twice = wrong | _keys_of(refused.values()), set[str](), set[str]()
         while todo:
             again = Replay(outbox, todo)
             _send(again, delivery, tell)
@@ -70,7 +70,10 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
                 return Reconciled(sent, waiting=again.waiting, refused=len(outbox.refusals()))
             done |= todo
             wrong = _disagreeing(told, _found(delivery))
-            todo = wrong - done
+            # of a run made again, what was told before the opening that is told now
+            early = (_keys_of(again.refusals().values()) & (first - found.keys())) - twice
+            twice |= early
+            todo = (wrong - done) | early
         ended = delivery.close_left(whole=True)
         _close_as_told(delivery, told)
     left, restored = outbox.refusals(), set(delivery.restored[known:])
