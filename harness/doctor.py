@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Study
-from harness.errors import ConfigError, HarnessError, TrackingError
+from harness.errors import ConfigError, DataError, HarnessError, TrackingError
 from harness.execute.task import Key
 from harness.retell import retell
 from harness.search.database import optuna_url, refuse_other_database
@@ -114,55 +115,61 @@ class Examination:
     def _study(self, work: Path, guard: Callable[[], None]) -> None:
         delivery = self._delivery(work)  # before the outbox is read: a copy's is told anew
         outbox = Outbox(work, guard)
-        answers = self._mlflow(work, outbox, delivery)
-        facts = self._facts(work, delivery)
+        facts = self._facts(work, delivery)  # before messages are sent again: they attach the ledger's files
         if facts is None:
-            return None
+            self._mlflow(work, outbox, delivery)
+            return
+        with self._slots(work, facts, guard) as slots:
+            if slots is not None:
+                damaged = {trial for trial, _ in self._disk(work, slots)}
+                self._tell_anew(work, outbox, facts, slots.results(), damaged)
+            self._mlflow(work, outbox, delivery)
+            if slots is not None and self.room is not None:
+                self._drop_weights(work, slots.results(), delivery, self.room)
+
+    @contextmanager
+    def _slots(
+        self, work: Path, facts: Mapping[str, Any], guard: Callable[[], None]
+    ) -> Iterator[Slots | None]:
+        """Open the trials of a study in Optuna, or say why they cannot be read."""
         if not is_stored(optuna_url(self.home), work.name):
-            return self._left(
+            self._left(
                 work,
                 "Optuna does not know it: the next run asks its trials again and takes the committed folds",
             )
+            yield None
+            return
         try:
             study = Study.model_validate(facts["settings"])
         except ValueError as error:
             reason = str(error).splitlines()[0]
-            return self._left(work, f"its settings cannot be read by this version of the code: {reason}")
+            self._left(work, f"its settings cannot be read by this version of the code: {reason}")
+            yield None
+            return
         with closing(Slots(study, facts["identity"], optuna_url(self.home), work, guard)) as slots:
-            damaged = self._disk(work, slots)
-            if answers and self._retold(
-                work, outbox, facts, slots.results(), {trial for trial, _ in damaged}
-            ):
-                self._mlflow(work, outbox, delivery)
-            if self.room is not None:
-                self._drop_weights(work, slots.results(), delivery, self.room)
-        return None
+            yield slots
 
-    def _retold(
+    def _tell_anew(
         self,
         work: Path,
         outbox: Outbox,
         facts: Mapping[str, Any],
         results: Mapping[int, TrialResult],
         damaged: Collection[int],
-    ) -> bool:
-        """Tell MLflow of finished trials that its messages know nothing of, or another end."""
-        lost = retell(outbox, facts, work, results, damaged)
-        if lost:
-            numbers = ", ".join(map(str, lost))
-            self._mended(
-                work, f"what MLflow is to be told of trials {numbers} was lost: told anew from Optuna"
-            )
-        return bool(lost)
+    ) -> None:
+        """Let the messages tell what they know nothing of, or another end."""
+        if lost := retell(outbox, facts, work, results, damaged):
+            what = " and ".join(lost)
+            self._mended(work, f"what MLflow is to be told of {what} was lost: told anew from Optuna")
 
-    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> bool:
-        """Make MLflow agree with the outbox; tell whether it answers."""
+    def _mlflow(self, work: Path, outbox: Outbox, delivery: Delivery) -> None:
+        """Make MLflow agree with the outbox."""
         try:
             done = reconcile(outbox, delivery, self.tell)
         except TrackingError as error:
             waiting = f"; messages that wait for it: {outbox.waiting}" if outbox.waiting else ""
             self._failed(work, error, waiting)
-            return False
+            return
         for keys, what in (
             (done.restored, "had been deleted in MLflow: restored"),
             (done.made_again, "was gone from MLflow: made again"),
@@ -179,7 +186,6 @@ class Examination:
             self._left(work, f"messages that still wait for MLflow: {done.waiting}")
         if done.refused:
             self._left(work, f"messages that MLflow refuses: {done.refused}, kept in {outbox.refused}")
-        return True
 
     def _facts(self, work: Path, delivery: Delivery) -> Mapping[str, Any] | None:
         """Return the facts of a study; what is lost of them and of its baselines is fetched from MLflow."""
@@ -187,10 +193,8 @@ class Examination:
         for name in (BASELINES, STUDY):
             if name in lost_parts(folder, {}):
                 try:
-                    with answering():
-                        runs = own_runs(self.store, delivery.client, work.name, self._id)
-                        content = attached_file(runs, work.name, f"study/{name}")
-                except TrackingError as error:
+                    content = self._fetched(work, name, delivery)
+                except (TrackingError, DataError) as error:
                     self._left(work, f"its ledger is lost: the next run writes it anew ({error})")
                     return None
                 folder.mkdir(exist_ok=True)
@@ -198,6 +202,19 @@ class Examination:
                 _as_old_as(folder / name, work / "samples.parquet")
                 self._mended(work, f"{name} of its ledger was lost: fetched from MLflow")
         return read_facts(folder)
+
+    def _fetched(self, work: Path, name: str, delivery: Delivery) -> bytes:
+        """Return a file of the ledger as MLflow has it. Raises TrackingError, DataError where that is damaged too."""
+        with answering():
+            runs = own_runs(self.store, delivery.client, work.name, self._id)
+            content = attached_file(runs, work.name, f"study/{name}", deleted=True)
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, name).write_bytes(content)
+            if name in lost_parts(Path(folder), {}) or (
+                name == STUDY and read_facts(Path(folder))["key"] != work.name
+            ):
+                raise DataError(f"{name} on its run in MLflow is damaged too, or another study's")
+        return content
 
     def _disk(self, work: Path, slots: Slots) -> Collection[Key]:
         """Make the work folder agree with Optuna; return the folds that are damaged."""
@@ -244,7 +261,11 @@ class Examination:
         """Mark the studies (of this name, or all) that only MLflow has, and return all that was found."""
         known = {work.name for work in self._works()}
         try:
-            alone = orphans(self.store, self._id, known) if known or (self.home / FILE).exists() else []
+            alone = (
+                orphans(self.store, self.home, self._id, known)
+                if known or (self.home / FILE).exists()
+                else []
+            )
         except TrackingError as error:
             self._failed(self.home / name, error, "; studies that only MLflow has were not looked for")
             return self.found

@@ -1,4 +1,4 @@
-"""What an outbox lost of finished trials is told anew, from what Optuna, their folders and the ledger know."""
+"""What an outbox lost of a study and its finished trials is told anew, from Optuna, the folds and the ledger."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -10,6 +10,7 @@ from harness.report import as_markdown, read_leaderboard, study_metrics
 from harness.search.trial import TrialResult
 from harness.tracking.outbox import Outbox
 from harness.tracking.recorder import OutboxRecorder, study_files
+from harness.train.foldrun import FoldResult
 from harness.train.outbox import OutboxReader
 
 NO_SOURCE = "unknown: told anew"  # where the data were is in no file of a study
@@ -21,33 +22,52 @@ def retell(
     work: Path,
     results: Mapping[int, TrialResult],
     but: Collection[int],
-) -> list[int]:
-    """Append what the outbox does not tell of the finished trials in `results`; return their numbers.
+) -> list[str]:
+    """Append what the outbox does not tell of the study and the finished trials in `results`; return what, in words.
 
-    `known` are the study's facts. Trials in `but` are left out, as those whose folds were damaged. Where not even the
-    study was told of, it ends as complete if its budget is used up.
+    `known` are the study's facts. Trials in `but` are left out, as those whose folds were damaged. Of the others each
+    run is looked at by itself: its opening, its end, the epochs of each fold that counts. The study ends as complete
+    once its budget is used up, if it was not told to have ended otherwise; one that was never opened and has trials to
+    do as interrupted.
     """
     recorder = OutboxRecorder(outbox, study_facts(known, NO_SOURCE), work)
-    lost = [n for n, result in results.items() if n not in but and not recorder.knows_end(result)]
-    was_known = recorder.knows_study()
-    if lost and not was_known:
+    done = not but and len(results) >= known["settings"]["search"]["trials"]
+    unopened = bool(results) and not recorder.knows()
+    if unopened:
         recorder.open_study(study_files(work, work.parents[1] / "folds" / f"{known['split']}.json"))
-    for number in lost:
-        _tell_trial(recorder, results[number])
-    if lost and not was_known:
-        _close_study(recorder, work, done=len(results) >= known["settings"]["search"]["trials"])
-    return lost
+    lost = [n for n, result in results.items() if n not in but and _tell_trial(recorder, result)]
+    unended = unopened or (done and not recorder.end_of())
+    if unended:
+        _close_study(recorder, work, done=done)
+    trials = [f"trials {', '.join(map(str, lost))}"] if lost else []
+    return trials + (["the study itself"] if unended and not (unopened and lost) else [])
 
 
-def _tell_trial(recorder: OutboxRecorder, result: TrialResult) -> None:
+def _tell_trial(recorder: OutboxRecorder, result: TrialResult) -> bool:
+    """Tell what is missing of a trial and its folds; tell whether anything was."""
     number = result.plan.number
-    recorder.open_trial(result.plan)
-    for fold in result.folds:
-        folder = Path(fold.folder)
-        recorder.open_fold(number, fold.fold)
-        recorder.log_epochs(number, fold.fold, OutboxReader(folder, folder).new())
-        recorder.close_fold(Outcome((number, fold.fold), "committed", fold))
-    recorder.close_trial(result)
+    unopened = not recorder.knows(number)
+    if unopened:
+        recorder.open_trial(result.plan)
+    folds = [_tell_fold(recorder, number, fold) for fold in result.folds]
+    unended = recorder.end_of(number) != result.state
+    if unended:
+        recorder.close_trial(result)
+    return unopened or unended or any(folds)
+
+
+def _tell_fold(recorder: OutboxRecorder, trial: int, result: FoldResult) -> bool:
+    folder, fold = Path(result.folder), result.fold
+    epochs = OutboxReader(folder, folder).new()
+    unopened = not recorder.knows(trial, fold)
+    if unopened:
+        recorder.open_fold(trial, fold)
+    lacking = recorder.lacks_epochs(trial, fold, epochs)
+    recorder.log_epochs(trial, fold, epochs)
+    unended = recorder.end_of(trial, fold) != "committed"
+    if unended:
+        recorder.close_fold(Outcome((trial, fold), "committed", result))
+    return unopened or lacking or unended
 
 
 def _close_study(recorder: OutboxRecorder, work: Path, *, done: bool) -> None:

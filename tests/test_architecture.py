@@ -25,7 +25,8 @@ evaluate.scores
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
 search.ledger
-tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs tracking.delivery \
+tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
+tracking.attachments tracking.delivery \
 tracking.sender tracking.reconcile tracking.served_model tracking.registry
 promote report screen variants splitting prepare progress drive retell doctor
 study

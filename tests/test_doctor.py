@@ -112,6 +112,54 @@ def test_a_lost_ledger_is_rebuilt_to_the_same_table(home: Path, prepared: Prepar
     assert read_leaderboard(ledger) == before
 
 
+@pytest.mark.parametrize("name", ["study.json", "baselines.parquet"])
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_damaged_file_of_a_ledger_is_never_attached(
+    home: Path, prepared: Prepared, name: str, for_good: bool
+) -> None:
+    """The only good one is on the run that was deleted, or nowhere."""
+    path, client = home / "work" / prepared.key / "ledger" / name, client_of(home)
+    good, run = path.read_bytes(), runs_of(home)[prepared.key].info.run_id
+    path.write_bytes(b"{")
+    client.delete_run(run)
+    if for_good:
+        client._tracking_client.store._hard_delete_run(run)
+    mended, left = looked_at(home)
+    shown = runs_of(home)[prepared.key]
+    files = {item.path for item in client.list_artifacts(shown.info.run_id, "study")}
+    if for_good:
+        assert f"MLflow has no study/{name} of it" in left[0]
+        assert path.read_bytes() == b"{"
+        assert f"study/{name}" not in files
+        assert shown.data.tags["harness.lost_files"] == name
+        return
+    assert mended == [
+        f"{name} of its ledger was lost: fetched from MLflow",
+        f"run {prepared.key} had been deleted in MLflow: restored",
+    ]
+    assert path.read_bytes() == good
+    again = client.download_artifacts(shown.info.run_id, f"study/{name}")
+    assert (Path(again).read_bytes(), "harness.lost_files" in shown.data.tags) == (good, False)
+    assert looked_at(home) == ([], [])
+
+
+@pytest.mark.parametrize("other", [b"{", b"another study's"])
+def test_what_mlflow_has_of_a_ledger_is_looked_at_before_it_is_called_mended(
+    home: Path, prepared: Prepared, tiny: Tiny, tmp_path: Path, other: bytes
+) -> None:
+    path, client = home / "work" / prepared.key / "ledger" / "study.json", client_of(home)
+    content = path.read_bytes().replace(prepared.key.encode(), b"tiny-01234567")
+    (tmp_path / "study.json").write_bytes(other if other == b"{" else content)
+    client.log_artifact(runs_of(home)[prepared.key].info.run_id, str(tmp_path / "study.json"), "study")
+    path.write_bytes(b"{")
+    mended, (left,) = looked_at(home)
+    assert mended == []
+    assert "the next run writes it anew (study.json on its run in MLflow is damaged too" in left
+    assert path.read_bytes() == b"{"
+    go_on(prepared, home, tiny)
+    assert looked_at(home) == ([], [])
+
+
 def runs_of(home: Path, store: Store | None = None) -> dict[str, Run]:
     """Return the runs in MLflow by key; no key is there twice."""
     client = (store or open_store(home)).client()
@@ -150,6 +198,47 @@ def test_where_the_outbox_was_lost_mlflow_is_told_anew_what_optuna_and_the_folds
     assert (ends(home), rows(home / "mlflow.db")) == (before, points)
     assert looked_at(home) == ([], [])
     assert len(client.list_artifacts(runs_of(home)[f"{prepared.key}/1/0"].info.run_id)) == 3
+
+
+def damage(home: Path, key: str, kind: str, below: str) -> None:
+    """Let the messages of a kind that tell of one run be damaged where they stand."""
+    path = home / "work" / key / "tracking" / "messages.jsonl"
+    lines, told = path.read_bytes().splitlines(), [m for _, m in Outbox(home / "work" / key).messages()]
+    at = [i for i, m in enumerate(told) if (m["kind"], m["key"]) == (kind, f"{key}{below}")]
+    assert at
+    for number in at:
+        lines[number] = b"x" * len(lines[number])
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "below", "gone"),
+    [
+        *(("study", "", False), ("end", "", False), ("open", "/1", False), ("end", "/1", False)),
+        *(("open", "/1/0", False), ("log", "/1/0", False), ("end", "/1/0", False)),
+        *(("study", "", True), ("open", "/1/0", True), ("log", "/1/0", True), ("end", "", True)),
+    ],
+)
+def test_each_kind_of_message_that_was_damaged_is_told_anew_and_nothing_is_there_twice(
+    home: Path, prepared: Prepared, kind: str, below: str, gone: bool
+) -> None:
+    """Those of one run, which MLflow has had, or has no more."""
+    client, before, points = client_of(home), ends(home), rows(home / "mlflow.db")
+    damage(home, prepared.key, kind, below)
+    for run in runs_of(home).values() if gone else ():
+        client._tracking_client.store._hard_delete_run(run.info.run_id)
+    count = len(list(Outbox(home / "work" / prepared.key).messages()))
+    mended, left = looked_at(home)
+    what = "trials 1" if below else "the study itself"
+    assert mended[0] == f"what MLflow is to be told of {what} was lost: told anew from Optuna"
+    assert left == []
+    assert not [line for line in mended if "corrected" in line]
+    told = [m for _, m in Outbox(home / "work" / prepared.key).messages()][count:]
+    again = {(m["kind"], m["key"].removeprefix(prepared.key)) for m in told}
+    ended = {(kind, below), ("end", below)}
+    assert {(kind, below)} <= again <= (ended | {("log", below)} if kind == "open" else ended)
+    assert (ends(home), rows(home / "mlflow.db")) == (before, points)
+    assert looked_at(home) == ([], [])
 
 
 @pytest.mark.parametrize("for_good", [False, True])
@@ -276,9 +365,9 @@ def test_of_several_studies_each_is_examined_whatever_fails_of_another(
     examined = Examination(home, open_store(home), print, room=0)
     found = [(one.study, one.mended, one.what) for one in examined.of_all()]
     assert found[0][:2] == (other, False)
-    assert "the experiment 'aaa' was deleted in MLflow" in found[0][2]
+    assert "its ledger is lost: the next run writes it anew (" in found[0][2]
     assert found[1][:2] == (other, False)
-    assert "its ledger is lost: the next run writes it anew (" in found[1][2]
+    assert "the experiment 'aaa' was deleted in MLflow" in found[1][2]
     assert found[2] == (prepared.key, True, "leftovers of fold runs that were killed, 1 of them: removed")
     assert found[3][:2] == (last, False)
     assert "Is a directory" in found[3][2]

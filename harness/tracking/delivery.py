@@ -1,8 +1,6 @@
 """Bring messages to MLflow so that one delivered twice is stored once: runs are looked for before they are made."""
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +11,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 
 from harness.errors import TrackingError
+from harness.tracking.attachments import attach
 from harness.tracking.home import HOME, PLACE, place
 from harness.tracking.outbox import Message
 from harness.tracking.recorder import LEAKAGE, NOTE, leakage_reference
 from harness.tracking.runs import KEY, OwnRuns, fullest_first
 from harness.tracking.store import Store
-from harness.train.checkpoint import MANIFEST
 
 STATUS: dict[str, str] = {
     "complete": "FINISHED",
@@ -32,7 +30,6 @@ STATUS: dict[str, str] = {
 LEFT = "its driver ended without closing it"
 PARENT = "mlflow.parentRunId"
 ORPHAN = "harness.orphan"  # tag: why a study's run stands alone
-LOST_FILES = "harness.lost_files"  # tag: what should be attached and was dropped or changed before it was
 METRICS_AT_ONCE, PARAMS_AT_ONCE = 1000, 100  # MLflow's limits
 
 
@@ -122,7 +119,7 @@ class Delivery:
 
     def _open_study(self, message: Message) -> None:
         run = self._open(message)
-        self._attach(run, message["files"])
+        attach(self.client, run, self.work, message["files"])
         self._refer(run, message["tags"])
         self.close_left()
 
@@ -194,22 +191,8 @@ class Delivery:
         new = [point for point in message["metrics"] if stored.get(point[0]) != point[1]]
         tags = _tags(message["tags"]) + _state_tags(state, reason)
         self.client.log_batch(run, metrics=_metrics(new), tags=tags)
-        self._attach(run, message["files"])
+        attach(self.client, run, self.work, message["files"])
         self.client.set_terminated(run, STATUS[state], end_time=message["time"])
-
-    def _attach(self, run: str, files: Iterable[Sequence[str]]) -> None:
-        """Attach files; one that is gone, or no longer is what its folder committed, is named in a tag instead."""
-        lost = []
-        for name, folder in files:
-            path = self.work / name
-            if path.is_dir():
-                self.client.log_artifacts(run, str(path), folder)
-            elif _is_whole(path):
-                self.client.log_artifact(run, str(path), folder or None)
-            else:
-                lost.append(path.name)
-        if lost:
-            self.client.log_batch(run, tags=[RunTag(LOST_FILES, ", ".join(lost))])
 
     def _run(self, key: str) -> str:
         """Return the id of the run with this key. Raises TrackingError when there is none."""
@@ -256,18 +239,6 @@ def _joined(messages: Iterable[Message]) -> list[Message]:
     for message in messages:
         points.setdefault(message["key"], []).extend(message["metrics"])
     return [{"kind": "log", "key": key, "metrics": metrics} for key, metrics in points.items()]
-
-
-def _is_whole(path: Path) -> bool:
-    """Tell whether a file is there and, in a folder with a manifest, still what was committed."""
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        manifest = path.with_name(MANIFEST)
-        hashes = json.loads(manifest.read_bytes()) if manifest.is_file() else {}
-    except (OSError, ValueError):
-        return False
-    return hashes.get(path.name) in (None, digest)
 
 
 def _at_most(size: int, items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -3,11 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow.entities import Run
 
 from harness.errors import HarnessError, TrackingError
 from harness.tracking.delivery import LEFT, ORPHAN, PARENT, STATUS, Delivery
+from harness.tracking.home import FILE, PLACE, is_of_another
 from harness.tracking.outbox import Message, Outbox, Refusal, Replay
 from harness.tracking.runs import KEY, fullest_first, runs_at_top
 from harness.tracking.sender import Sender
@@ -44,10 +46,11 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
     """Deliver what waits for MLflow and what it refused, all of each run that is gone or ended otherwise; end the open.
 
     Done again it finds nothing more to do. Only while no driver has the study. Raises TrackingError where MLflow does
-    not answer.
+    not answer, or another home has the study too.
     """
     with answering():
         delivery.ask()
+        _refuse_another_home(delivery)
     waited, refused, known = outbox.waiting, outbox.refusals(), len(delivery.restored)
     _send(outbox, delivery, tell)
     new = len(outbox.refusals().keys() - refused.keys())
@@ -58,7 +61,7 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
         told = _told(outbox)
         found = _found(delivery)
         wrong = first = _disagreeing(told, found)
-        todo, done = wrong | _keys_of(refused.values()), set[str]()
+        todo, done, twice = wrong | _keys_of(refused.values()), set[str](), set[str]()
         while todo:
             again = Replay(outbox, todo)
             _send(again, delivery, tell)
@@ -67,7 +70,10 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
                 return Reconciled(sent, waiting=again.waiting, refused=len(outbox.refusals()))
             done |= todo
             wrong = _disagreeing(told, _found(delivery))
-            todo = wrong - done
+            # of a run made again, what was told before the opening that is told now
+            early = (_keys_of(again.refusals().values()) & (first - found.keys())) - twice
+            twice |= early
+            todo = (wrong - done) | early
         ended = delivery.close_left(whole=True)
         _close_as_told(delivery, told)
     left, restored = outbox.refusals(), set(delivery.restored[known:])
@@ -83,17 +89,17 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
     )
 
 
-def orphans(store: Store, home: str, known: set[str]) -> list[str]:
-    """Return the studies of the home with this id that MLflow has and the disk does not, unless marked so already.
+def orphans(store: Store, home: Path, own: str, known: set[str]) -> list[str]:
+    """Return the studies of the home with the id `own` that MLflow has and the disk does not.
 
-    Raises TrackingError where MLflow does not answer.
+    Not those marked so already, nor those that another home with this id wrote last. Raises TrackingError where MLflow
+    does not answer.
     """
     with answering():
         client = store.client()
-        tops = [run for number in store.experiments().values() for run in runs_at_top(client, number, home)]
-    return [
-        run.data.tags[KEY] for run in tops if run.data.tags[KEY] not in known and ORPHAN not in run.data.tags
-    ]
+        tops = [run for number in store.experiments().values() for run in runs_at_top(client, number, own)]
+    alone = [run for run in tops if run.data.tags[KEY] not in known and ORPHAN not in run.data.tags]
+    return [run.data.tags[KEY] for run in alone if not is_of_another(run, home, own, store)]
 
 
 def mark_orphan(delivery: Delivery) -> None:
@@ -102,6 +108,16 @@ def mark_orphan(delivery: Delivery) -> None:
         delivery.close_left(NO_WORK, whole=True)
         for run in delivery.runs.with_key(delivery.key):
             delivery.client.set_tag(run.info.run_id, ORPHAN, NO_WORK)
+
+
+def _refuse_another_home(delivery: Delivery) -> None:
+    home = delivery.work.parents[1]
+    for run in delivery.runs.with_key(delivery.key):
+        if is_of_another(run, home, delivery.home, delivery.store):
+            raise TrackingError(
+                f"the run of {delivery.key} in MLflow was written last by {run.data.tags[PLACE]}, a home with the id "
+                f"of {home}: nothing of it is sent or ended; remove {FILE} in the one that is the copy, and start again"
+            )
 
 
 @contextlib.contextmanager

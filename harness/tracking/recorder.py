@@ -51,7 +51,10 @@ class OutboxRecorder:
     clock: Callable[[], float] = time.time
     _latest: int = 0  # ms
     _opened: set[str] = field(default_factory=set)  # keys
-    _last: dict[str, int] = field(default_factory=dict)  # epoch told, by key
+    _epochs: dict[str, dict[int, int]] = field(default_factory=dict)  # told, with their times, by key
+    _before: dict[str, dict[int, int]] = field(
+        default_factory=dict
+    )  # those told of runs whose opening was lost
     _told: dict[tuple[str, str, int], Point] = field(default_factory=dict)  # by key, name and step
     _states: dict[str, str] = field(default_factory=dict)  # that runs which were opened ended in, by key
 
@@ -59,13 +62,17 @@ class OutboxRecorder:
         for _, message in self.outbox.messages():
             self._remember(message)
 
-    def knows_study(self) -> bool:
-        """Tell whether the study's run was opened."""
-        return self.facts.key in self._opened
+    def knows(self, trial: int | None = None, fold: int | None = None) -> bool:
+        """Tell whether the run of the study, of a trial or of a fold was opened."""
+        return self._key(trial, fold) in self._opened
 
-    def knows_end(self, result: TrialResult) -> bool:
-        """Tell whether a trial's run was told to have ended so."""
-        return self._states.get(self._trial(result.plan.number)) == result.state
+    def end_of(self, trial: int | None = None, fold: int | None = None) -> str:
+        """Return the state that a run which was opened was told to have ended in, nothing of one that is open."""
+        return self._states.get(self._key(trial, fold), "")
+
+    def lacks_epochs(self, trial: int, fold: int, epochs: Sequence[Mapping[str, Any]]) -> bool:
+        """Tell whether some of these were not told since the fold run was opened."""
+        return bool(self._curves(self._fold(trial, fold), epochs))
 
     def open_study(self, artifacts: Sequence[tuple[Path, str]]) -> None:
         """Open the study's run with files, each in the folder named with it; what a killed driver left is ended."""
@@ -83,7 +90,7 @@ class OutboxRecorder:
 
     def close_study(self, state: State, reason: str, *, note: str, metrics: Mapping[str, float]) -> None:
         """Close the study's run with its leaderboard as description, and what else is still open as interrupted."""
-        if self.knows_study():
+        if self.knows():
             self._end(self.facts.key, state, reason, tags={NOTE: note}, metrics=metrics)
 
     def open_trial(self, plan: TrialPlan) -> None:
@@ -110,15 +117,19 @@ class OutboxRecorder:
     def log_epochs(self, trial: int, fold: int, epochs: Sequence[Mapping[str, Any]]) -> None:
         # a fold run trained again after a stop repeats its epochs to the bit
         key = self._fold(trial, fold)
-        now, last = self._now(), self._last.get(key, 0)
-        curves = [
-            [name, float(epoch[name]), epoch["number"], now]
-            for epoch in epochs
-            for name in CURVES
-            if epoch["number"] > last and epoch[name] is not None
-        ]
+        curves = self._curves(key, epochs)
         if curves:
             self._tell("log", key, metrics=curves)
+
+    def _curves(self, key: str, epochs: Sequence[Mapping[str, Any]]) -> list[Point]:
+        """Return the points of the epochs that were not told, those told before the opening with the same times."""
+        now, told, before = self._now(), self._epochs.get(key, {}), self._before.get(key, {})
+        return [
+            [name, float(epoch[name]), epoch["number"], before.get(epoch["number"], now)]
+            for epoch in epochs
+            for name in CURVES
+            if epoch["number"] not in told and epoch[name] is not None
+        ]
 
     def close_fold(self, outcome: Outcome) -> None:
         key, result = self._fold(*outcome.key), outcome.result
@@ -174,7 +185,8 @@ class OutboxRecorder:
                 self._opened.add(key)
                 self._states.pop(key, None)
             case "log":
-                self._last[key] = max(self._last.get(key, 0), *(step for _, _, step, _ in message["metrics"]))
+                told = self._epochs if key in self._opened else self._before
+                told.setdefault(key, {}).update({step: when for _, _, step, when in message["metrics"]})
             case "end":
                 self._told |= {(key, point[0], point[2]): point for point in message["metrics"]}
                 if key in self._opened:
@@ -188,6 +200,9 @@ class OutboxRecorder:
     def _place(self, path: Path) -> str:
         """Return a path as seen from the work folder, since the home may move."""
         return os.path.relpath(path.resolve(), self.work.resolve())
+
+    def _key(self, *below: int | None) -> str:
+        return "/".join([self.facts.key, *(str(number) for number in below if number is not None)])
 
     def _trial(self, trial: int) -> str:
         return f"{self.facts.key}/{trial}"

@@ -12,14 +12,13 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused, TrackingError
-from harness.tracking.home import HOME
+from harness.tracking.home import HOME, MOST_RUNS
 from harness.tracking.recorder import LEAKAGE, SHOWN
 from harness.tracking.store import Store, words_of
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 FOLDER = "leakage"
 REPORT = f"{FOLDER}/leakage_report.json"
-MOST_RUNS = 50_000  # MLflow's limit
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,15 @@ def attached_report(runs: OwnRuns | None, study: str) -> bytes:
         ) from error
 
 
-def attached_file(runs: OwnRuns | None, study: str, path: str) -> bytes:
-    """Return a file on a study's run. Raises TrackingError where it is not there."""
+def attached_file(runs: OwnRuns | None, study: str, path: str, *, deleted: bool = False) -> bytes:
+    """Return a file on a study's run, or on that which was deleted if asked for. Raises TrackingError without one."""
     try:
         if runs is None:
             raise LookupError("no experiment of its name")
-        run = fullest_first(runs.with_key(study))[0].info.run_id
+        found = runs.with_key(study)
+        if deleted and not found:
+            found = runs.with_key(study, deleted=True)
+        run = fullest_first(found)[0].info.run_id
         with tempfile.TemporaryDirectory() as folder:
             return Path(runs.client.download_artifacts(run, path, folder)).read_bytes()
     except (LookupError, OSError, MlflowException) as error:

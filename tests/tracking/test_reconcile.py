@@ -1,6 +1,7 @@
 """One call makes MLflow agree and says what it did: shared stores, damage, refusals, deletions, a slow database."""
 
 import contextlib
+import json
 import shutil
 import sqlite3
 import threading
@@ -36,6 +37,7 @@ class At:
 
     home: Path
     store: Store
+    key: str = KEY
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -43,17 +45,17 @@ class At:
 
     @property
     def work(self) -> Path:
-        return self.home / "work" / KEY
+        return self.home / "work" / self.key
 
     @property
     def id(self) -> str:
         return home_id(self.home, self.store, self.lines.append)
 
     def start(self) -> OutboxRecorder:
-        return recorder_of(self.work, KEY)
+        return recorder_of(self.work, self.key)
 
     def delivery(self) -> Delivery:
-        return Delivery(self.store, KEY, self.work, self.id)
+        return Delivery(self.store, self.key, self.work, self.id)
 
     def reconciled(self) -> Reconciled:
         own = self.delivery()
@@ -64,7 +66,7 @@ class At:
         delivery = self.delivery()
         delivery.ask()
         found = delivery.runs.all()
-        keys = [run.data.tags["harness.fold_run"].removeprefix(KEY) for run in found]
+        keys = [run.data.tags["harness.fold_run"].removeprefix(self.key) for run in found]
         assert len(set(keys)) == len(keys)
         return dict(zip(keys, found, strict=True))
 
@@ -149,9 +151,69 @@ def test_a_home_that_was_moved_finds_its_runs_and_a_new_one_at_the_old_place_lea
     assert {key: run.info.run_id for key, run in b.runs().items()} == before
     assert rows(store) == count
     assert b.runs()[""].data.tags["harness.place"].endswith(f":{tmp_path}/b")
-    assert orphans(store, At(tmp_path / "a", store).id, set()) == []
-    assert orphans(store, b.id, set()) == [KEY]
+    assert orphans(store, tmp_path / "a", At(tmp_path / "a", store).id, set()) == []
+    assert orphans(store, b.home, b.id, set()) == [KEY]
     assert b.statuses() == OPEN
+
+
+def begun(at: At) -> At:
+    """Let a study be told to MLflow as one that runs."""
+    at.tell_begun()
+    sender = Sender(Outbox(at.work), at.delivery(), print)
+    sender.start()
+    sender.wait()
+    assert at.statuses() == OPEN
+    return at
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_of_a_copy_and_its_original_that_was_renamed_the_second_takes_an_id_of_its_own(
+    a: At, tmp_path: Path, store: Store, told: bool
+) -> None:
+    """Neither is where their file says; what the first one wrote in MLflow, or where it said it is, tells of it."""
+    a.tell_whole()
+    a.reconciled()
+    shutil.copytree(a.home, tmp_path / "b")
+    a.home.rename(tmp_path / "c")
+    first, second = At(tmp_path / "b", store, "other-01234567"), At(tmp_path / "c", store)
+    own = first.id
+    if told:
+        begun(first)
+    assert second.id != own
+    assert second.lines == [
+        f"{second.home}: is a copy of {first.home}, which is there too: MLflow gets its runs anew"
+    ]
+    assert orphans(store, second.home, second.id, {KEY}) == []
+    assert second.reconciled() == Reconciled(delivered=7)
+    assert second.reconciled() == Reconciled()
+    assert (first.id, second.statuses(), len(second.lines)) == (own, ENDED, 1)
+    if told:
+        assert first.statuses() == OPEN
+    assert At(first.home, store).statuses() == ENDED, "the original's runs are the first one's"
+
+
+def test_a_study_that_another_home_with_the_same_id_runs_is_no_orphan_and_not_ended(
+    a: At, tmp_path: Path, store: Store
+) -> None:
+    """Homes that came to share an id all the same."""
+    own = begun(a).id
+    b, other = At(tmp_path / "b", store), begun(At(a.home, store, "other-01234567"))
+    status = b.home.stat()
+    known = json.loads((a.home / "home.json").read_bytes())
+    (b.home / "home.json").write_text(json.dumps(known | {"folder": str(b.home), "inode": status.st_ino}))
+    assert b.id == own
+    assert orphans(store, b.home, own, set()) == []
+    b.tell_whole()
+    for _ in range(2):
+        with pytest.raises(
+            TrackingError, match=f"was written last by .*:{a.home}, a home with the id of {b.home}"
+        ):
+            b.reconciled()
+    assert (a.statuses(), other.statuses()) == (OPEN, OPEN)
+    shutil.rmtree(a.home)
+    assert set(orphans(store, b.home, own, set())) == {KEY, "other-01234567"}
+    b.reconciled()
+    assert b.statuses() == ENDED
 
 
 def test_a_study_whose_work_came_back_is_no_orphan_any_more(a: At) -> None:
@@ -161,7 +223,7 @@ def test_a_study_whose_work_came_back_is_no_orphan_any_more(a: At) -> None:
     orphan.ask()
     mark_orphan(orphan)
     assert "harness.orphan" in a.runs()[""].data.tags
-    assert orphans(a.store, a.id, set()) == []
+    assert orphans(a.store, a.home, a.id, set()) == []
     a.tell_begun()
     a.reconciled()
     assert "harness.orphan" not in a.runs()[""].data.tags
