@@ -29,9 +29,9 @@ def test_a_promotion_that_is_stopped_goes_on_too_and_an_end_that_is_not_the_same
     stops: Stops,
 ) -> None:
     stops.wanted = replace(stops.wanted, runs={})
-    stops.try_at("promote: the alias is set")
-    tally = stops.tallies["promote: the alias is set"]
+    stops.try_at("promote: audited again")
+    tally = stops.tallies["promote: audited again"]
     assert (tally.codes, tally.missed) == ({75}, 0)
     (line,) = tally.wrong
-    assert line.startswith("promote: the alias is set: runs: ")
+    assert line.startswith("promote: audited again: runs: ")
     assert Tally(2, 0, 3.25, {75}, [line]).line("x").split() == ["x", "2", "0", "3.2", "s", "75", "1"]
