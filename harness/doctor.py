@@ -23,7 +23,7 @@ from harness.search.trial import TrialResult
 from harness.tracking.delivery import Delivery
 from harness.tracking.home import FILE, home_id
 from harness.tracking.outbox import Outbox
-from harness.tracking.reconcile import answering, mark_orphan, orphans, reconcile
+from harness.tracking.reconcile import asking, mark_orphan, orphans, reconcile
 from harness.tracking.registry import aliased_trials
 from harness.tracking.runs import attached_file, own_runs
 from harness.tracking.store import Store
@@ -52,9 +52,7 @@ class Examination:
     tell: Callable[[str], None]
     room: int | None = None  # bytes of weights that a study may keep, None for all of them
     found: list[Finding] = field(default_factory=list)
-    failures: list[HarnessError | OSError] = field(
-        default_factory=list
-    )  # what kept something from being examined
+    failures: list[HarnessError | OSError] = field(default_factory=list)  # why something was left out
 
     def of_all(self) -> list[Finding]:
         """Examine every study; one that is being run is left alone."""
@@ -205,7 +203,7 @@ class Examination:
 
     def _fetched(self, work: Path, name: str, delivery: Delivery) -> bytes:
         """Return a file of the ledger as MLflow has it. Raises TrackingError, DataError where that is damaged too."""
-        with answering():
+        with asking():
             runs = own_runs(self.store, delivery.client, work.name, self._id)
             content = attached_file(runs, work.name, f"study/{name}", deleted=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -239,7 +237,7 @@ class Examination:
         """Drop weights of pruned and bettered trials, none that an alias means or that MLflow still waits for."""
         if Outbox(work).waiting:
             return self._left(work, "its weights, all of them: MLflow has not got them yet")
-        with answering():
+        with asking():
             aliases = aliased_trials(delivery.client, _name(work.name))
         named = {trial for key, trial in aliases if key == work.name}
         finished = [

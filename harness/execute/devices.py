@@ -50,9 +50,7 @@ class Devices:
     names: Sequence[str]  # as CUDA_VISIBLE_DEVICES takes them; none on a CPU
     cores: int  # that fold runs share; each of them takes one
     fixed: int | None = None  # workers, whatever they take
-    _alone: dict[str, Memory] = field(
-        default_factory=dict
-    )  # as first told, by a fold run that had no neighbor
+    _alone: dict[str, Memory] = field(default_factory=dict)  # as first told, by a fold run without neighbors
     _peak: int = 0  # bytes, of all fold runs so far
     _crowded: set[str] = field(default_factory=set)  # where memory ran out with neighbors
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from harness.errors import HarnessError, TrackingError
+from harness.masking import words_of
 from harness.tracking.delivery import LEFT, ORPHAN, PARENT, STATUS, Delivery
 from harness.tracking.home import FILE, PLACE, is_of_another
 from harness.tracking.outbox import Message, Outbox, Refusal, Replay
 from harness.tracking.runs import KEY, fullest_first, runs_at_top
 from harness.tracking.sender import Sender
-from harness.tracking.store import Store, words_of
+from harness.tracking.store import Store
 
 NO_WORK = "no work on disk"
 
@@ -48,7 +49,7 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
     Done again it finds nothing more to do. Only while no driver has the study. Raises TrackingError where MLflow does
     not answer, or another home has the study too.
     """
-    with answering():
+    with asking():
         delivery.ask()
         _refuse_another_home(delivery)
     waited, refused, known = outbox.waiting, outbox.refusals(), len(delivery.restored)
@@ -57,7 +58,7 @@ def reconcile(outbox: Outbox, delivery: Delivery, tell: Callable[[str], None]) -
     sent = waited - outbox.waiting - new
     if outbox.waiting:
         return Reconciled(sent, waiting=outbox.waiting, refused=len(outbox.refusals()))
-    with answering():
+    with asking():
         told = _told(outbox)
         found = _found(delivery)
         wrong = first = _disagreeing(told, found)
@@ -95,7 +96,7 @@ def orphans(store: Store, home: Path, own: str, known: set[str]) -> list[str]:
     Not those marked so already, nor those that another home with this id wrote last. Raises TrackingError where MLflow
     does not answer.
     """
-    with answering():
+    with asking():
         client = store.client()
         tops = [run for number in store.experiments().values() for run in runs_at_top(client, number, own)]
     alone = [run for run in tops if run.data.tags[KEY] not in known and ORPHAN not in run.data.tags]
@@ -104,7 +105,7 @@ def orphans(store: Store, home: Path, own: str, known: set[str]) -> list[str]:
 
 def mark_orphan(delivery: Delivery) -> None:
     """End what is open of a study that has no work on disk, and say so on its run. Raises TrackingError."""
-    with answering():
+    with asking():
         delivery.close_left(NO_WORK, whole=True)
         for run in delivery.runs.with_key(delivery.key):
             delivery.client.set_tag(run.info.run_id, ORPHAN, NO_WORK)
@@ -121,7 +122,7 @@ def _refuse_another_home(delivery: Delivery) -> None:
 
 
 @contextlib.contextmanager
-def answering() -> Iterator[None]:
+def asking() -> Iterator[None]:
     """Turn what MLflow, its database or the network raises into a TrackingError."""
     try:
         yield

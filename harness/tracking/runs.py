@@ -12,9 +12,10 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from harness.errors import PromotionRefused, TrackingError
+from harness.masking import words_of
 from harness.tracking.home import HOME, MOST_RUNS
 from harness.tracking.recorder import LEAKAGE, SHOWN
-from harness.tracking.store import Store, words_of
+from harness.tracking.store import Store
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 FOLDER = "leakage"

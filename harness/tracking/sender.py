@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from harness.errors import DiskFull, Interrupted
+from harness.masking import words_of
 from harness.tracking.delivery import Delivery, asks_to_wait, is_for_good
 from harness.tracking.outbox import Message, Outbox, Replay
-from harness.tracking.store import words_of
 
 REST = 2.0  # s in which messages come together before they are sent
 TRIES = 5  # of a message that MLflow does not take although it answers; after so many the end waits no longer

@@ -22,8 +22,7 @@ from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.errors import ConfigError, TrackingError
-from harness.masking import masked
-from harness.masking import words_of as words_of
+from harness.masking import masked, words_of
 from harness.tracking.new_database import make_database
 
 if TYPE_CHECKING:  # its import takes a second and 90 MB, which a check of data does without
