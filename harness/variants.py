@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.config import Study
+from harness.config import Choice, Study
 from harness.data.augment import AUGMENTATIONS, build_augmentation
 from harness.data.kept import Kept
 from harness.data.proof.prove import Proof, Recipe, prove, refuse_untrue
@@ -21,20 +21,21 @@ from harness.data.split import Split
 from harness.errors import ConfigError
 from harness.execute.executors import build_executor
 from harness.model.losses import build_loss, check_loss
-from harness.model.networks import build_network
+from harness.model.networks import architecture, build_network
 from harness.ranges import Range, Value, corners
 from harness.search.pruner import build_pruner
 from harness.search.slots import baseline_params
 from harness.train.start import coverage_of
 from harness.train.version import code_digest
 
+BUILT_WITH = ("segmentation-models-pytorch", "timm", "torch")
 PROVEN_WITH = ("albumentations", "albucore", "opencv-python-headless", "numpy", "scipy")
 
 
 def build_every_choice(study: Study, caches: Path | None = None) -> None:
     """Build the study's own settings, its baselines, all ends and options of its search space; prove its augmentation.
 
-    `caches` as in `prove_recipes`.
+    `caches` as in `prove_recipes`; there it is noted too which networks of random weights were built.
     Raises ConfigError with the path as it stands in the study file.
     """
     build_pruner(study.search.pruner)
@@ -43,7 +44,7 @@ def build_every_choice(study: Study, caches: Path | None = None) -> None:
     seen: set[str] = set()
     for where, params in _variants(study):
         with _stands_at(where, study):
-            _build(study.with_params(params), seen)
+            _build(study.with_params(params), seen, caches)
     for proof in prove_recipes(study, caches):
         refuse_untrue(proof)
 
@@ -74,7 +75,7 @@ def _proof(function: Callable[..., list[Any]], name: str, settings: str, caches:
     recipe = partial(function, **json.loads(settings))
     if caches is None or not function.__module__.startswith("harness."):  # its code has a version we know
         return prove(recipe, name)
-    key = _proof_key(name, settings)
+    key = _kept_as("proof", PROVEN_WITH, name, settings)
     with contextlib.closing(Kept(caches)) as kept:
         with contextlib.suppress(ValueError, TypeError):  # of what is not there, or damaged
             strengths, figures = json.loads(kept.get(key) or b"")
@@ -85,9 +86,10 @@ def _proof(function: Callable[..., list[Any]], name: str, settings: str, caches:
         return proof
 
 
-def _proof_key(name: str, settings: str) -> str:
-    versions = [code_digest(), *(version(package) for package in PROVEN_WITH), sys.version, name, settings]
-    return f"proof {hashlib.sha256(json.dumps(versions).encode()).hexdigest()}"
+def _kept_as(kind: str, libraries: Sequence[str], *of: str) -> str:
+    """Return the key of what holds until any of our code, or one of these libraries, changes."""
+    versions = [code_digest(), *(version(package) for package in libraries), sys.version, *of]
+    return f"{kind} {hashlib.sha256(json.dumps(versions).encode()).hexdigest()}"
 
 
 def build_losses(study: Study, samples: pd.DataFrame, split: Split) -> None:
@@ -140,9 +142,9 @@ def _takes(study: Study, path: str, value: int) -> bool:
     return True
 
 
-def _build(study: Study, seen: set[str]) -> None:
+def _build(study: Study, seen: set[str], caches: Path | None) -> None:
     builders: dict[str, Callable[[], object]] = {
-        "network": lambda: build_network(study.network),
+        "network": lambda: _build_network(study.network, caches),
         "loss": lambda: check_loss(study.loss),
         "augment": lambda: build_augmentation(study.augment),
         "train": lambda: build_order(study.train.sampler),
@@ -152,3 +154,16 @@ def _build(study: Study, seen: set[str]) -> None:
         if text not in seen:
             build()
             seen.add(text)
+
+
+def _build_network(choice: Choice, caches: Path | None) -> None:
+    """Build a network, unless it is noted that this one was built."""
+    settings, weights = architecture(choice)
+    if caches is None or weights is not None:  # a file may be gone since
+        build_network(choice)
+        return
+    key = _kept_as("network", BUILT_WITH, json.dumps(settings, sort_keys=True))
+    with contextlib.closing(Kept(caches)) as kept:
+        if kept.get(key) is None:
+            build_network(choice)
+            kept.put({key: b""})

@@ -1,18 +1,25 @@
 """What is built once before anything trains, and how a mistake in it is named."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import albumentations as A
 import pytest
+import segmentation_models_pytorch as smp
+import torch
+import yaml
+from torch import nn
 
 from harness import variants
-from harness.config import Study
+from harness.config import Choice, Study
 from harness.data.augment import AUGMENTATIONS
 from harness.data.proof.prove import Proof, Recipe, prove
 from harness.errors import ConfigError
+from harness.model.networks import build_network
 from harness.prepare import prepare
 from harness.variants import build_every_choice, prove_recipes
 from tests.conftest import Tiny
@@ -183,3 +190,50 @@ def test_what_breaks_a_rule_is_proven_each_time(
         variants._proof.cache_clear()
         with pytest.raises(ConfigError, match="CoarseDropout breaks"):
             build_every_choice(changed(tiny, augment={"recipe": {"flips": {}}}), tmp_path)
+
+
+def test_a_network_that_was_built_once_is_not_built_again_unless_its_weights_are_a_file(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Choice] = []
+
+    def build_and_count(choice: Choice) -> nn.Module:
+        built.append(choice)
+        return build_network(choice)
+
+    monkeypatch.setattr(variants, "build_network", build_and_count)
+    for _ in range(2):
+        build_every_choice(tiny.study, tmp_path)
+    assert len(built) == 1
+    unknown = changed(tiny, network={"unet": {"encoder": "resnet81"}})
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="resnet81"):
+            build_every_choice(unknown, tmp_path)
+    encoder = tiny.study.network.settings["encoder"]
+    weights = tmp_path / "encoder.pth"
+    torch.save(smp.encoders.get_encoder(encoder, weights=None).state_dict(), weights)
+    settings = tiny.study.network.settings | {"weights": str(weights)}
+    from_file = changed(tiny, network={tiny.study.network.name: settings})
+    build_every_choice(from_file, tmp_path)
+    weights.unlink()
+    with pytest.raises(ConfigError, match="is not there"):
+        build_every_choice(from_file, tmp_path)
+
+
+def test_a_second_check_of_unchanged_files_does_without_what_takes_seconds_to_import(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny.study.model_dump(mode="json") | {"profile": "none"}))
+    script = (
+        "import sys\nfrom harness.study import main\n"
+        f"assert main(['check', {str(file)!r}, '--home', 'home']) == 0\n"
+        "print([name for name in ('mlflow', 'segmentation_models_pytorch', 'timm', 'torch._dynamo', 'sklearn') "
+        "if name in sys.modules])"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, text=True, check=True, stdout=-1).stdout
+        for _ in range(2)
+    ]
+    assert "segmentation_models_pytorch" in said[0]
+    assert said[1] == "[]\n"

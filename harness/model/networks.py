@@ -1,4 +1,7 @@
-"""NETWORKS: segmentation networks by name (segmentation_models_pytorch lives here only); one channel of logits out."""
+"""NETWORKS: segmentation networks by name (segmentation_models_pytorch lives here only); one channel of logits out.
+
+That library and timm are imported where they are used: it takes seconds, which who builds no network does without.
+"""
 
 import urllib.error
 import urllib.request
@@ -7,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
-import timm
 import torch
 from huggingface_hub import constants as hub
 from safetensors.torch import load_file
@@ -94,6 +95,9 @@ def _mean_logit(network: nn.Module) -> float:
 
 
 def _refuse_unknown_encoder(name: str, where: str) -> None:
+    import segmentation_models_pytorch as smp
+    import timm
+
     native = smp.encoders.get_encoder_names()
     universal = name.startswith("tu-")  # any model of timm, perhaps with the tag of its weights behind a dot
     known = [f"tu-{model}" for model in timm.list_models()] if universal else native
@@ -106,6 +110,8 @@ def _refuse_unknown_encoder(name: str, where: str) -> None:
 
 
 def _create(arguments: Architecture, where: str) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
     try:
         network: nn.Module = smp.create_model(**arguments, encoder_weights=None)
     except Exception as error:  # smp and timm raise anything from KeyError to RuntimeError on a wrong name
@@ -144,6 +150,8 @@ def _refuse_wrong_output(network: nn.Module, where: str) -> None:
 
 def _fetch_weights(arguments: Architecture, weights: str, where: str) -> Mapping[str, Tensor]:
     """Return the named weights of the encoder, from the hub or from its cache on this machine."""
+    import segmentation_models_pytorch as smp
+
     name = arguments["encoder_name"]
     universal = name.startswith("tu-")  # for these smp takes any name and fetches what the encoder's tag says
     known = ["imagenet"] if universal else list(smp.encoders.encoders[name]["pretrained_settings"])

@@ -49,10 +49,7 @@ def _share(leaked: NDArray[np.bool_]) -> float:
 
 
 def _blind_folds(samples: int, count: int, seed: int) -> Positions:
-    from sklearn.model_selection import KFold  # only now: it takes memory that the search for copies needs
-
     fold = np.empty(samples, dtype=np.intp)
-    shuffled = KFold(count, shuffle=True, random_state=seed % 2**32)
-    for number, (_, validation) in enumerate(shuffled.split(np.zeros(samples))):
-        fold[validation] = number
+    for number, part in enumerate(np.array_split(np.random.default_rng(seed).permutation(samples), count)):
+        fold[part] = number
     return fold

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ UNRELATED = 3000  # pairs of pictures from different groups that are aligned for
 FEWEST_UNRELATED = 200  # pairs; of fewer, copies under own ids would be the rule
 TAIL = 0.95  # share of them that must stay below half the threshold; the rest may be copies under own ids
 SMALL_SET = 150  # pictures, of which nearly all pairs are drawn
+PART = 64  # pairs that a thread aligns at once
 LARGEST_FAMILY = 1 / 3  # of a small set, that may show one thing
 
 
@@ -101,8 +103,9 @@ def aligned(
     marks: Sequence[Fingerprint], pairs: NDArray[np.intp], pool: ThreadPoolExecutor
 ) -> list[Alignment | None]:
     """Return how pairs (first, second, mirrored) lie on each other."""
-    return list(pool.map(partial(_align_row, marks), pairs.tolist(), chunksize=64))
+    parts = [pairs[start : start + PART].tolist() for start in range(0, len(pairs), PART)]
+    return list(chain.from_iterable(pool.map(partial(_aligned, marks), parts)))
 
 
-def _align_row(marks: Sequence[Fingerprint], row: Sequence[int]) -> Alignment | None:
-    return align(marks[row[0]], marks[row[1]], mirrored=bool(row[2]))
+def _aligned(marks: Sequence[Fingerprint], rows: list[list[int]]) -> list[Alignment | None]:
+    return [align(marks[first], marks[second], mirrored=bool(mirrored)) for first, second, mirrored in rows]

@@ -20,6 +20,7 @@ COARSE = 16  # px, side of the textures that propose
 NEAREST = 3  # pictures proposed for each version of a picture
 ALIKE = 0.4  # correlation of coarse textures that is worth a closer look
 PEAK = 6.0  # standard deviations by which one shift must stand out of all others
+HILL = 0.3  # of a texture's correlation with itself, down to which shifts belong to the hill around none
 CHUNK = 256  # pairs transformed at once
 
 VERSIONS = [(mirrored, turns) for mirrored in (False, True) for turns in range(4)]
@@ -63,16 +64,36 @@ def align_textures(first: Fingerprint, second: Fingerprint, number: int) -> Alig
         np.fft.rfft2(_on_grid(first.texture, size)).conj() * np.fft.rfft2(_on_grid(theirs, size))
     )
     best: tuple[float, float, Matrix] = (-1.0, 0.0, np.eye(2, 3))
-    for at in np.argsort(crossed, axis=None)[-4:]:
-        dy, dx = (int(v) if v < SMALL else int(v) - size for v in np.unravel_index(at, crossed.shape))
+    for dx, dy in _highest(crossed):
         movement = _movement(dx, dy, second, turns)
         best = max(best, (*compare(first, second, movement, mirrored=mirrored), movement), key=lambda t: t[0])
     return Alignment(best[2], mirrored, 0, best[0], best[1])
 
 
+def repetition(mark: Fingerprint) -> float:
+    """Return how much a texture agrees with itself one period on, as a cloth of equal threads does.
+
+    Of the shifts outside the hill around none, the best of those with the highest correlation. Two pieces of one cloth
+    agree as much, so that only more than that tells a copy.
+    """
+    grid = np.fft.rfft2(_on_grid(mark.texture, 2 * SMALL))
+    itself = np.fft.irfft2(grid.conj() * grid)
+    hills = cv2.connectedComponents((np.fft.fftshift(itself) > HILL * itself[0, 0]).astype(np.uint8))[1]
+    itself[np.fft.ifftshift(hills == hills[SMALL, SMALL])] = -np.inf
+    moved = (compare(mark, mark, _movement(dx, dy, mark, 0), mirrored=False) for dx, dy in _highest(itself))
+    return max((agreement for agreement, _ in moved), default=0.0)
+
+
 def version(texture: NDArray[np.uint8], mirrored: bool, turns: int) -> NDArray[np.uint8]:
     """Return the texture, mirrored left to right if asked, then turned by quarters against the clock."""
     return np.rot90(texture[:, ::-1] if mirrored else texture, turns)
+
+
+def _highest(crossed: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
+    """Yield the four shifts (dx, dy), in px at SMALL, at which textures on a grid of 2 x SMALL correlate most."""
+    for at in np.argsort(crossed, axis=None)[-4:]:
+        dy, dx = (int(v) if v < SMALL else int(v) - 2 * SMALL for v in np.unravel_index(at, crossed.shape))
+        yield dx, dy
 
 
 def _movement(dx: int, dy: int, second: Fingerprint, turns: int) -> Matrix:

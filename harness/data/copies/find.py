@@ -17,7 +17,7 @@ from harness.data.copies.fingerprint import Fingerprint, Floats
 from harness.data.copies.noise import noise_of
 from harness.data.copies.recognize import is_verifiable
 
-COPIES_VERSION = 3  # part of what is kept on disk; raise it when another pair would be found
+COPIES_VERSION = 4  # part of what is kept on disk; raise it when another pair would be found
 CROWD = 2000  # pictures among which planted copies are looked for
 PLAIN_SAME = 0.9  # agreement from which textures without key points are one
 PLAIN_OVERLAP = 0.4  # share both must show for that
@@ -117,7 +117,14 @@ def _by_texture(marks: Sequence[Fingerprint], plain: NDArray[np.intp], *, overla
     found = list(featureless.pairs_of([marks[i] for i in plain], overlaps=overlaps))
     worth = [(a, b, at) for a, b, at in found if at.agreement >= SAME and at.overlap >= PLAIN_OVERLAP]
     for a, b, at in worth:
-        yield Pair(int(plain[a]), int(plain[b]), at, sure=at.agreement >= PLAIN_SAME)
+        first, second = int(plain[a]), int(plain[b])
+        yield Pair(first, second, at, sure=at.agreement >= PLAIN_SAME and _is_told(marks, first, second, at))
+
+
+def _is_told(marks: Sequence[Fingerprint], first: int, second: int, at: Alignment) -> bool:
+    """Tell whether two textures agree more, by half of what is left, than each with itself one period on."""
+    same = max(featureless.repetition(marks[i]) for i in (first, second))
+    return at.agreement >= (1 + same) / 2
 
 
 def _look_alike(

@@ -76,10 +76,18 @@ def apply(
 
 def ready(transforms: Sequence[Any]) -> list[Any]:
     """Return copies that carry rows and columns as they carry the mask."""
-    copies = copy.deepcopy(list(transforms))
+    copies = _copied(transforms)
     for transform in copies:
         transform.add_targets({"rows": "mask", "columns": "mask"})
     return copies
+
+
+def _copied(transforms: Sequence[Any]) -> list[Any]:
+    """Return deep copies, which share their streams: those of each would take longer to copy than all else."""
+    streams = np.random.default_rng(0), random.Random(0)
+    for transform in transforms:
+        transform.set_random_state(*streams)
+    return copy.deepcopy(list(transforms))
 
 
 def paths(transforms: Sequence[Any]) -> Iterator[Path]:
@@ -99,7 +107,7 @@ def at(transforms: Sequence[Any], path: Path) -> Any:
 
 def acting(transforms: Sequence[Any], path: Path) -> list[Any]:
     """Return copies of all transforms in which the one at `path` acts in every draw, where its nest can choose it."""
-    copies = copy.deepcopy(list(transforms))
+    copies = _copied(transforms)
     level = copies
     for depth, position in enumerate(path):
         level[position].p = 1.0

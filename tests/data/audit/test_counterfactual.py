@@ -31,7 +31,7 @@ def test_photographs_of_two_groups_with_one_name_are_two(samples, split):
 
 @pytest.mark.parametrize(("images", "share"), [(1, 0.0), (2, 2 / 3), (3, 8 / 9), (8, 1.0)])
 def test_a_split_by_images_leaks_as_probability_says(make_table, images, share):
-    samples = make_table(groups=200, images=images)
+    samples = make_table(groups=1000, images=images)
     leak = crop_level_leak(samples, 3, seed=0)
     assert leak["group"] == pytest.approx(share, abs=0.02)  # 1 - (1 - 2/3)^(images - 1)
     assert leak["photo"] <= leak["group"]

@@ -45,6 +45,28 @@ def test_copies_of_brushed_surfaces_are_sure(kind):
     assert {pair.alignment.mirrored for pair in found.pairs} == {kind == "mirrored"}
 
 
+def cloth(number):
+    """Return a piece of one cloth of equal threads, from another place, with a grain of its own."""
+    rng = np.random.default_rng(number)
+    down, right = np.indices((256, 256)) + rng.uniform(0, 24, 2)[:, None, None]
+    threads = np.sin(down * 2 * np.pi / 24) + 0.7 * np.sin(right * 2 * np.pi / 24)
+    return (128 + 50 * threads + rng.normal(0, 12, (256, 256))).clip(0, 255).astype(np.uint8)
+
+
+def test_pieces_of_one_cloth_are_no_copies_and_a_copy_among_them_is_sure():
+    pieces = [bare(recognize(cloth(number))) for number in range(6)]
+    relit = bare(recognize((cloth(0) * 0.8 + 10).astype(np.uint8)))
+    found = list(pairs_of([*pieces, relit], overlaps=True))
+    strangers = [at.agreement for a, b, at in found if (a, b) != (0, 6)]
+    assert max(strangers) > PLAIN_SAME
+    assert max(strangers) < featureless.repetition(pieces[0]) + 0.05
+    assert sure(find_pairs([*pieces, relit], own_groups(7), threads=1)) == {(0, 6)}
+
+
+def test_brushed_surfaces_do_not_repeat_themselves():
+    assert max(featureless.repetition(one) for one in plain(COUNT)) < 2 * PLAIN_SAME - 1
+
+
 @pytest.mark.parametrize("number", range(len(VERSIONS)))
 @pytest.mark.parametrize("shape", [(256, 256), (256, 160)])
 def test_a_turned_and_mirrored_copy_lies_where_its_movement_says(number, shape):
