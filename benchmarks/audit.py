@@ -14,7 +14,7 @@ from multiprocessing import get_context
 import cv2
 
 from benchmarks.clean import Clean, CleanSet, run_clean
-from benchmarks.limits import missed, verifiable_share
+from benchmarks.limits import below, missed, verifiable_share
 from benchmarks.planted import FORMS, KINDS
 from benchmarks.recall import Cell, PlantedSet, run_planted, summed
 from benchmarks.textures import TEXTURES
@@ -44,10 +44,13 @@ def main() -> int:
     for table in (recalls(cells), unverifiables(cells), by_texture(cells), clean_sets(cleans)):
         print("\n".join(table), end="\n\n")
     failures = missed(cells, cleans)
-    print(
-        "\n".join(["Missed limits:", *(f"- {line}" for line in failures)]) if failures else "All limits met."
-    )
+    _list("Missed limits", failures)
+    _list("Below the limits, too hard or too few to be held to them", below(cells))
     return 1 if failures else 0
+
+
+def _list(heading: str, lines: Sequence[str]) -> None:
+    print("\n".join([f"{heading}:", *(f"- {line}" for line in lines or ["none"])]), end="\n\n")
 
 
 def recalls(cells: Sequence[Cell]) -> Iterator[str]:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.clean import Clean, CleanSet, run_clean
-from benchmarks.limits import missed
+from benchmarks.limits import FEWEST, below, missed
 from benchmarks.planted import KINDS
 from benchmarks.recall import Cell, PlantedSet, count, run_planted, summed
 from harness.data.copies.align import Alignment
@@ -30,6 +30,17 @@ def test_a_detector_that_finds_too_little_is_named_with_its_cell() -> None:
         (line,) = missed([replace(cell, found=260)], [])
         assert cell.kind in line
         assert "260 of 300" in line
+
+
+def test_a_harder_cloth_and_a_handful_of_pairs_are_named_apart_and_held_to_no_false_merge() -> None:
+    few = replace(GOOD[0], texture="brushed", verifiable=FEWEST - 1, found=0)
+    harder = replace(GOOD[0], texture="fine_weave", found=260)
+    for cell in (few, harder):
+        assert missed([cell], []) == []
+        (line,) = below([cell])
+        assert f"{cell.found} of {cell.verifiable}" in line
+        assert len(missed([replace(cell, false_merges=1)], [])) == 1
+    assert below(GOOD) == below([replace(GOOD[0], found=260)]) == []
 
 
 def test_a_detector_that_joins_strangers_is_noticed_in_planted_and_in_clean_sets() -> None:
