@@ -160,7 +160,7 @@ def _never() -> Any:
 
 
 def _caches(home: Path) -> Path:
-    return home.parent / "caches"
+    return home / "caches"
 
 
 def points_of(count: Counter[str]) -> list[Point]:
@@ -241,9 +241,10 @@ def main() -> int:
     """Print every point and what became of it; return 1 if any was not recovered from."""
     parser = argparse.ArgumentParser(description="Kill a study at each kind of write.")
     parser.add_argument("--points", type=int, help="only so many, drawn from a seed")
+    parser.add_argument("--only", default="", help="points whose line holds this text")
     asked, started = parser.parse_args(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        points = points_of(Soak(Path(folder)).count)
+        points = [p for p in points_of(Soak(Path(folder)).count) if asked.only in p.line()]
     points = random.Random(1).sample(points, asked.points or len(points))
     verdicts = list(_shared(points))
     reached, wrong = sum(v.killed for v in verdicts), sum(bool(v.wrong) for v in verdicts)

@@ -25,6 +25,7 @@ def test_a_study_killed_at_any_of_some_drawn_writes_ends_as_if_it_had_not_been(s
 def test_every_layer_that_writes_is_among_the_sites(soak: Soak) -> None:
     text = "\n".join(soak.count)
     for site in (
+        "cache.build_cache",
         "ledger.write_trials",
         "outbox.append",
         "snapshot",

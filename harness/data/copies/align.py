@@ -21,6 +21,7 @@ WHOLE, STRAIGHT, SAME_SCALE = (
     0.1,
 )  # overlap, degrees and octaves within which a picture is a whole copy
 SAME = 0.6  # agreement from which two textures are one
+FEWEST_BLOCKS = 4  # with a texture, of which an agreement can be told
 TEXTURED = 12.0  # gray levels; a block of less spread says nothing
 
 # the mirrored patch: rows of cells in reverse, directions of gradients negated
@@ -98,6 +99,24 @@ def compare(
     first: Fingerprint, second: Fingerprint, movement: Matrix, *, mirrored: bool
 ) -> tuple[float, float]:
     """Return agreement and overlap of two textures under a movement between them, given at SIDE."""
+    moved, seen, scale = _under(first, second, movement, mirrored)
+    smaller = min(first.texture.size, second.texture.size / scale)
+    correlation = _correlation(first.texture.astype(np.float32), moved, seen)
+    told = correlation[~np.isnan(correlation)]
+    agreement = float(np.median(told)) if len(told) >= FEWEST_BLOCKS else 0.0
+    return agreement, float(min(1.0, seen.sum() / max(smaller, 1.0)))
+
+
+def compare_blocks(first: Fingerprint, second: Fingerprint, movement: Matrix, *, mirrored: bool) -> Floats:
+    """Return how each block (rows, columns) of the first texture agrees; NaN where the second shows or tells nothing."""
+    moved, seen, _ = _under(first, second, movement, mirrored)
+    return _correlation(first.texture.astype(np.float32), moved, seen)
+
+
+def _under(
+    first: Fingerprint, second: Fingerprint, movement: Matrix, mirrored: bool
+) -> tuple[Floats, NDArray[np.bool_], float]:
+    """Return the second texture where the first is, where it is seen, and by how much it is larger."""
     ours, theirs = first.texture, second.texture[:, ::-1] if mirrored else second.texture
     shrink, there = SMALL / SIDE, movement.copy()
     there[:, 2] = shrink * movement[:, 2] + (1 - shrink) / 2 * (
@@ -107,23 +126,21 @@ def compare(
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(np.ascontiguousarray(theirs), there, size, flags=flags).astype(np.float32)
     seen = cv2.warpAffine(np.full(theirs.shape, 255, np.uint8), there, size, flags=flags) == 255
-    smaller = min(ours.size, theirs.size / float(np.linalg.det(there[:, :2])))
-    return _agreement(ours.astype(np.float32), moved, seen), float(min(1.0, seen.sum() / max(smaller, 1.0)))
+    return moved, seen, float(np.linalg.det(there[:, :2]))
 
 
-def _agreement(ours: Floats, theirs: Floats, seen: NDArray[np.bool_]) -> float:
-    """Return the median over blocks of the correlation of their pixels; 0 where too few have a texture."""
+def _correlation(ours: Floats, theirs: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """Return the correlation of each block's pixels (rows, columns); NaN where one has no texture or is not seen."""
     rows, columns = (length // BLOCK for length in ours.shape)
-    if rows * columns < 4:  # a strip
-        return 0.0
+    if not rows * columns:  # a strip
+        return np.full((rows, columns), np.nan, np.float32)
     blocks = [_blocks(part, rows, columns) for part in (ours, theirs, seen)]
     a, b = (part - part.mean(1, keepdims=True) for part in blocks[:2])
     spread_a, spread_b = (np.sqrt((part**2).mean(1)) for part in (a, b))
     usable = blocks[2].all(1) & (spread_a > TEXTURED) & (spread_b > TEXTURED)
-    if usable.sum() < 4:
-        return 0.0
-    correlation = (a * b).mean(1)[usable] / (spread_a * spread_b)[usable]
-    return float(np.median(correlation))
+    correlation = np.full(rows * columns, np.nan, np.float32)
+    correlation[usable] = (a * b).mean(1)[usable] / (spread_a * spread_b)[usable]
+    return correlation.reshape(rows, columns)
 
 
 def _blocks(part: NDArray[np.generic], rows: int, columns: int) -> Floats:

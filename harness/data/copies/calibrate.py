@@ -57,7 +57,7 @@ def calibrate(
     for mirrored in (0, 1):
         found = aligned(marks, np.column_stack([drawn, np.full(len(drawn), mirrored)]), pool)
         reached[mirrored] = [a.inliers if a and a.agreement >= SAME else 0 for a in found]
-    reached = reached[:, ~_of_few(drawn, reached.max(0) >= FEWEST_INLIERS)]
+    reached = reached[:, ~of_few(drawn, reached.max(0) >= FEWEST_INLIERS)]
     count = reached.shape[1]
     tails = (
         [int(np.quantile(one, TAIL, method="higher")) for one in reached]
@@ -70,7 +70,7 @@ def calibrate(
     return Calibration(threshold, 2 * count, tail, int(reached.max(initial=0)), above)
 
 
-def _of_few(drawn: NDArray[np.intp], alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def of_few(drawn: NDArray[np.intp], alike: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell which alike pairs are copies by all appearance: in a small set, of pictures alike in small families.
 
     Strangers that look alike do so across the whole set. In a large set copies of few are too rare to count.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.data.pictures import fit
 
-FINGERPRINT_VERSION = 5  # part of what is kept on disk; raise it when a number below changes
+FINGERPRINT_VERSION = 4  # part of what is kept on disk; raise it when a number below changes
 
 SIDE = 192  # px, longest side at which key points are looked for (SIFT doubles it first)
 SMALL = 96  # px, longest side of the texture kept
@@ -130,18 +130,10 @@ def evenly_lit(picture: Gray) -> Gray:
     """Return a gray picture with local mean 128 and local spread 40: lamps and exposures are gone, texture stays."""
     reach = max(picture.shape) / 32
     deviation = picture.astype(np.float32)
-    deviation -= _broadly(deviation, reach)
-    spread = np.sqrt(_broadly(deviation * deviation, reach))
+    deviation -= cv2.GaussianBlur(deviation, (0, 0), reach)
+    spread = np.sqrt(cv2.GaussianBlur(deviation * deviation, (0, 0), reach))
     lit: Gray = np.clip(128 + 40 * deviation / (spread + DARKEST_SPREAD), 0, 255).astype(np.uint8)
     return lit
-
-
-def _broadly(picture: Floats, reach: float) -> Floats:
-    """Return a picture blurred by so many px, at half its size, as so broad a blur leaves nothing finer."""
-    size = (picture.shape[1], picture.shape[0])
-    half = cv2.resize(picture, [-(-length // 2) for length in size], interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(cv2.GaussianBlur(half, (0, 0), reach / 2), size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(blurred, np.float32)
 
 
 def _gray(pixels: NDArray[Any]) -> Gray:
