@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 ROWS = """
 errors masking stopping choices complaint paths ranges config studyfile
 data.pictures data.kept data.copies.fingerprint data.copies.align data.copies.recognize data.copies.plants \
-data.copies.calibrate data.copies.canary data.copies.movements data.copies.candidates \
+data.copies.calibrate data.copies.shared data.copies.canary data.copies.movements data.copies.candidates \
 data.copies.noise data.copies.featureless data.copies.find data.copies.join data.copies.search \
 data.demo data.index data.measures data.manifest data.audit data.balance data.split data.repair data.placement \
 data.folds data.cache data.crops data.augment data.sampler data.loader \

@@ -188,14 +188,18 @@ def _canary(copies: Copies) -> Finding:
     items = tuple(
         {"planted": kind, "pictures": total, "found": hits} for kind, (total, hits) in found.items()
     )
+    left_out = (
+        f"; {copies.shared:.0%} of a picture, shown by unrelated ones too, was left out"
+        if copies.shared
+        else ""
+    )
     if not found:
-        return Finding(
-            *CANARY, "fail", "unverifiable", 0, 0.0, "No picture has enough key points to plant copies of."
-        )
+        summary = f"No picture has enough key points to plant copies of{left_out}."
+        return Finding(*CANARY, "fail", "unverifiable", 0, 0.0, summary)
     total, hits = (sum(pair[i] for pair in found.values()) for i in (0, 1))
     words = (
         f"{hits} of {total} planted copies were found; {limit.threshold} key points must agree, {limit.unrelated:,} "
-        f"unrelated pairs of these pictures reach {limit.reached}"
+        f"unrelated pairs of these pictures reach {limit.reached}{left_out}"
     )
     if limit.above > MANY_ABOVE * limit.unrelated:
         words += (

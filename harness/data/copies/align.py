@@ -108,7 +108,7 @@ def compare(
 
 
 def compare_blocks(first: Fingerprint, second: Fingerprint, movement: Matrix, *, mirrored: bool) -> Floats:
-    """Return how each block (rows, columns) of the first texture agrees; NaN where the second shows or tells nothing."""
+    """Return how each block (rows, columns) of the first texture agrees; NaN where the second tells nothing."""
     moved, seen, _ = _under(first, second, movement, mirrored)
     return _correlation(first.texture.astype(np.float32), moved, seen)
 

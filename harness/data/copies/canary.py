@@ -35,17 +35,22 @@ def plant(
     names: Sequence[str],
     read: Callable[[int], NDArray[Any]],
     *,
+    see: Callable[[NDArray[Any], int], Fingerprint] = lambda pixels, origin: recognize(pixels),
     seed: int = 0,
     threads: int = 2,
 ) -> tuple[Planted, ...]:
-    """Return copies of some verifiable pictures, stored as their files are; `read` gives a picture in 8 bits."""
+    """Return copies of some verifiable pictures, stored as their files are; `read` gives a picture in 8 bits.
+
+    `see` returns the fingerprint of a copy, whose origin it is told.
+    """
     rows = np.flatnonzero([is_verifiable(mark) for mark in marks])
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(rows)[:PLANTED])
     shipped = is_jpeg(names)
 
     def copies(origin: int, own: np.random.Generator) -> list[Planted]:
-        return list(_copies(origin, shipped[origin], read(origin), own))
+        made = _copies(shipped[origin], read(origin), own)
+        return [Planted(kind, origin, see(copy, origin)) for kind, copy in made]
 
     with ThreadPoolExecutor(threads) as pool:
         parts = pool.map(copies, chosen.tolist(), rng.spawn(len(chosen)))
@@ -67,8 +72,8 @@ def recall(planted: Sequence[Planted], found: Sequence[bool]) -> dict[str, tuple
 
 
 def _copies(
-    origin: int, shipped: bool, picture: NDArray[np.uint8], rng: np.random.Generator
-) -> Iterator[Planted]:
+    shipped: bool, picture: NDArray[np.uint8], rng: np.random.Generator
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     for kind, copy in (PLANTS | HARD).items():
         made = copy(picture, rng)
-        yield Planted(kind, origin, recognize(as_jpeg(made, JPEG_QUALITY) if shipped else made))
+        yield kind, as_jpeg(made, JPEG_QUALITY) if shipped else made

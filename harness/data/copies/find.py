@@ -17,7 +17,7 @@ from harness.data.copies.fingerprint import Fingerprint, Floats
 from harness.data.copies.noise import noise_of
 from harness.data.copies.recognize import is_verifiable
 
-COPIES_VERSION = 4  # part of what is kept on disk; raise it when another pair would be found
+COPIES_VERSION = 5  # part of what is kept on disk; raise it when another pair would be found
 CROWD = 2000  # pictures among which planted copies are looked for
 PLAIN_SAME = 0.9  # agreement from which textures without key points are one
 PLAIN_OVERLAP = 0.4  # share both must show for that

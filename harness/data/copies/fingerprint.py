@@ -25,6 +25,7 @@ SIGMA = 1.2  # px of the doubled picture that SIFT begins at; Lowe's 1.6 looks a
 CONTRAST = 0.04  # of SIFT, where that leaves no more key points than are kept
 PEAKS = 1 / 2  # of the key points kept; where so many px stand out, SIFT finds more than are kept
 LAYERS = 3  # of SIFT in an octave
+FLAT = 128  # gray level of a texture that is even
 DARKEST_SPREAD = 3.0  # gray levels; noise below it is not raised to full contrast
 
 Gray = NDArray[np.uint8]
@@ -81,11 +82,17 @@ def gray_at_side(pixels: NDArray[Any]) -> Gray:
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def fingerprint(picture: Gray, *, most: int = KEY_POINTS) -> Fingerprint:
-    """Return the fingerprint of a gray picture at SIDE, or of a cut of one, with its strongest key points."""
-    points, descriptors = _key_points(evenly_lit(picture), most)
-    small = fit(picture, round(max(picture.shape) * SMALL / SIDE))
-    return Fingerprint(picture.shape[1], in_sixteenths(points), descriptors, evenly_lit(small))
+def fingerprint(picture: Gray, *, most: int = KEY_POINTS, shown: Gray | None = None) -> Fingerprint:
+    """Return the fingerprint of a gray picture at SIDE, or of a cut of one, with its strongest key points.
+
+    Where `shown`, of the picture's size, is 0 the picture counts as flat and without key points.
+    """
+    points, descriptors = _key_points(evenly_lit(picture), most, shown)
+    texture = evenly_lit(fit(picture, round(max(picture.shape) * SMALL / SIDE)))
+    if shown is not None:
+        seen = cv2.resize(shown, texture.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        texture = np.where(seen > 0, texture, np.uint8(FLAT))
+    return Fingerprint(picture.shape[1], in_sixteenths(points), descriptors, texture)
 
 
 def in_sixteenths(points: Floats) -> Sixteenths:
@@ -93,17 +100,17 @@ def in_sixteenths(points: Floats) -> Sixteenths:
     return np.round(points * 16).astype("<i2")
 
 
-def _key_points(lit: Gray, most: int) -> tuple[Floats, NDArray[np.uint8]]:
+def _key_points(lit: Gray, most: int, shown: Gray | None) -> tuple[Floats, NDArray[np.uint8]]:
     """Return the strongest key points; weak ones are not even looked at where strong ones are plenty, to save time."""
     for contrast in (max(CONTRAST, LAYERS * _standing_out(lit, round(PEAKS * most))), CONTRAST):
         detector = cv2.SIFT.create(
-            nfeatures=most,
+            nfeatures=most if shown is None else 0,  # else the strongest would be told before what is shown
             nOctaveLayers=LAYERS,
             contrastThreshold=contrast,
             sigma=SIGMA,
             enable_precise_upscale=True,
         )
-        found, raw = detector.detectAndCompute(lit, None)
+        found, raw = detector.detectAndCompute(lit, shown)
         if len(found) >= most or contrast == CONTRAST:
             break
     if raw is None:
@@ -132,7 +139,7 @@ def evenly_lit(picture: Gray) -> Gray:
     deviation = picture.astype(np.float32)
     deviation -= cv2.GaussianBlur(deviation, (0, 0), reach)
     spread = np.sqrt(cv2.GaussianBlur(deviation * deviation, (0, 0), reach))
-    lit: Gray = np.clip(128 + 40 * deviation / (spread + DARKEST_SPREAD), 0, 255).astype(np.uint8)
+    lit: Gray = np.clip(FLAT + 40 * deviation / (spread + DARKEST_SPREAD), 0, 255).astype(np.uint8)
     return lit
 
 

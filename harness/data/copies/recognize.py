@@ -16,18 +16,26 @@ ENOUGH = 12  # key points by which the half must be found again
 FEWER = 100  # key points of the half that are tried first, as all of them take longer
 
 
-def recognize(pixels: NDArray[Any]) -> Fingerprint:
+def recognize(pixels: NDArray[Any], *, without: NDArray[np.bool_] | None = None) -> Fingerprint:
     """Return the fingerprint of a picture (H, W) or (H, W, 3), with `found_again` measured on a half of it.
 
     The half is cut off, written as a JPEG and aligned with the whole. Flat and brushed surfaces, which have no key
-    points that survive this, are told by it without looking at another picture.
+    points that survive this, are told by it without looking at another picture. The parts `without`, a mask of any
+    size of the whole picture, count as flat.
     """
     picture = gray_at_side(pixels)
-    whole, half = fingerprint(picture), _as_jpeg(_half(picture))
-    again = _found_again(whole, fingerprint(half, most=FEWER))
+    shown = None if without is None else _at_size(~without, picture)
+    whole, half = fingerprint(picture, shown=shown), _as_jpeg(_half(picture))
+    shown_half = None if shown is None else _half(shown)
+    again = _found_again(whole, fingerprint(half, most=FEWER, shown=shown_half))
     if again < ENOUGH:
-        again = _found_again(whole, fingerprint(half, most=KEY_POINTS))
+        again = _found_again(whole, fingerprint(half, most=KEY_POINTS, shown=shown_half))
     return replace(whole, found_again=again)
+
+
+def _at_size(mask: NDArray[np.bool_], picture: Gray) -> Gray:
+    size = (picture.shape[1], picture.shape[0])
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def _found_again(whole: Fingerprint, half: Fingerprint) -> int:

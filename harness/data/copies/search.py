@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from harness.data.copies.canary import CANARY_VERSION, WHOLE, is_jpeg, plant, re
 from harness.data.copies.find import COPIES_VERSION, Found, Pair, find_pairs
 from harness.data.copies.fingerprint import FINGERPRINT_VERSION, Fingerprint
 from harness.data.copies.recognize import recognize
+from harness.data.copies.shared import Shared, find_shared
 from harness.data.kept import Kept
 from harness.data.pictures import image_pixels, read_file, read_image
 
@@ -28,11 +31,13 @@ ENOUGH_OF_PARTS = (
 class Copies:
     """Pairs by position in the sample table, which pictures could be verified, and what planted copies showed.
 
-    `canary` gives for each way of copying how many were planted and found.
+    `canary` gives for each way of copying how many were planted and found; `shared` is the part of a picture, in the
+    mean, that unrelated ones show too and that was left out.
     """
 
     found: Found
     canary: dict[str, tuple[int, int]]
+    shared: float = 0.0
 
     @property
     def reaches(self) -> bool:
@@ -95,10 +100,18 @@ def find_copies(samples: pd.DataFrame, root: Path, kept: Kept, *, white: int | N
     first = np.unique(codes, return_index=True)[1]
     marks = _marks(samples.iloc[first], root, kept)
     names, groups = (samples[column].iloc[first].tolist() for column in ("sample", "group"))
-    planted = plant(marks, names, lambda at: read_image(root / names[at], white=white))
+    common, shared = find_shared(marks, groups), 0.0
+    if common is not None:
+        marks, shared = _without_shared(common, [root / name for name in names], groups)
+    planted = plant(
+        marks,
+        names,
+        lambda at: read_image(root / names[at], white=white),
+        see=lambda pixels, at: common.recognize(pixels, groups[at])[0] if common else recognize(pixels),
+    )
     found = find_pairs(marks, groups, planted)
     whole = _of_samples(found, codes, first, samples["constant"].to_numpy()[first])
-    copies = Copies(whole, recall(planted, found.planted_found))
+    copies = Copies(whole, recall(planted, found.planted_found), shared)
     kept.put({key: _to_json(copies)})
     return copies
 
@@ -120,6 +133,19 @@ def _marks(samples: pd.DataFrame, root: Path, kept: Kept) -> list[Fingerprint]:
             known[key] = recognize(image_pixels(read_file(path), path)).to_bytes()
             kept.put({key: known[key]})
     return [Fingerprint.from_bytes(known[key]) for key in keys]
+
+
+def _without_shared(
+    common: Shared, paths: Sequence[Path], groups: Sequence[str], threads: int = 2
+) -> tuple[list[Fingerprint], float]:
+    """Return the pictures' fingerprints without what strangers share, and how much that is in the mean."""
+
+    def see(path: Path, group: str) -> tuple[Fingerprint, float]:
+        return common.recognize(image_pixels(read_file(path), path), group)
+
+    with ThreadPoolExecutor(threads) as pool:
+        seen = list(pool.map(see, paths, groups))
+    return [mark for mark, _ in seen], float(np.mean([share for _, share in seen]))
 
 
 def _of_samples(
@@ -147,6 +173,7 @@ def _to_json(copies: Copies) -> bytes:
         "plain_run": found.plain_run,
         "plain_overlaps_run": found.plain_overlaps_run,
         "canary": copies.canary,
+        "shared": copies.shared,
     }
     return json.dumps(document).encode()
 
@@ -165,4 +192,5 @@ def _from_json(kept: bytes) -> Copies:
         document["plain_run"],
         document["plain_overlaps_run"],
     )
-    return Copies(found, {kind: (total, hits) for kind, (total, hits) in document["canary"].items()})
+    canary = {kind: (total, hits) for kind, (total, hits) in document["canary"].items()}
+    return Copies(found, canary, document["shared"])

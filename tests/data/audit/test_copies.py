@@ -96,6 +96,14 @@ def test_a_search_that_misses_its_planted_copies_is_never_green(samples, split, 
     assert "22 of 24" in findings["C1"].summary
 
 
+@pytest.mark.parametrize("planted", [(24, 24), None])
+def test_what_strangers_share_is_told_where_it_was_left_out(samples, split, searched, planted):
+    search = searched(samples, canary=planted)
+    left = replace(search, copies=replace(search.copies, shared=0.42))
+    assert "42% of a picture, shown by unrelated ones too" in by_id(samples, split, left)["C1"].summary
+    assert "left out" not in by_id(samples, split, search)["C1"].summary
+
+
 @pytest.mark.parametrize(
     ("how", "remedy"),
     [
