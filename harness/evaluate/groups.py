@@ -19,13 +19,15 @@ Bools = NDArray[np.bool_]
 class GroupCounts:
     """Pixels of groups, a row for each group in each fold that scored it (once a repeat).
 
-    tp, union (..., rows): TP and TP + FP + FN; leading axes are trials. fold, group (rows,): from 0, without gaps.
+    tp, union (..., rows): TP and TP + FP + FN; leading axes are trials. fold, group (rows,): from 0, without gaps;
+    names: of the groups, by number.
     """
 
     tp: Floats
     union: Floats
     fold: Ints
     group: Ints
+    names: tuple[str, ...]
 
     @property
     def folds(self) -> int:
@@ -33,7 +35,7 @@ class GroupCounts:
 
     @property
     def groups(self) -> int:
-        return int(self.group.max()) + 1
+        return len(self.names)
 
     @cached_property
     def in_fold(self) -> Floats:
@@ -44,8 +46,9 @@ class GroupCounts:
     def one_fold(self) -> "GroupCounts":
         """Return the same groups as one fold; counts of repeats are summed."""
         to_group = np.asarray(self.group[:, None] == np.arange(self.groups), np.float64)
-        names = np.arange(self.groups)
-        return GroupCounts(self.tp @ to_group, self.union @ to_group, np.zeros_like(names), names)
+        numbers = np.arange(self.groups)
+        tp, union = self.tp @ to_group, self.union @ to_group
+        return replace(self, tp=tp, union=union, fold=np.zeros_like(numbers), group=numbers)
 
     def trial(self, number: int) -> "GroupCounts":
         """Return the counts of one of several trials."""
@@ -66,11 +69,13 @@ def group_counts(
     """
     counts = [np.asarray(values, np.float64) for values in (tp, fp, fn)]
     folds = np.unique(np.asarray(fold), return_inverse=True)[1].astype(np.int64)
-    names = np.arange(len(folds)) if group is None else pd.factorize(np.asarray(group))[0].astype(np.int64)
-    _refuse_unequal(counts, folds, names)
-    if len(set(zip(folds.tolist(), names.tolist(), strict=True))) < len(folds):
+    numbers, names = pd.factorize(np.arange(len(folds)) if group is None else np.asarray(group))
+    _refuse_unequal(counts, folds, numbers)
+    if len(set(zip(folds.tolist(), numbers.tolist(), strict=True))) < len(folds):
         raise DataError("group counts: a group has two rows in one fold; sum its pictures first")
-    return GroupCounts(counts[0], counts[0] + counts[1] + counts[2], folds, names)
+    return GroupCounts(
+        counts[0], sum(counts[1:], counts[0]), folds, numbers.astype(np.int64), tuple(map(str, names))
+    )
 
 
 def counts_of_rows(rows: pd.DataFrame) -> GroupCounts:
@@ -82,10 +87,10 @@ def counts_of_rows(rows: pd.DataFrame) -> GroupCounts:
 
 def refuse_other_groups(a: GroupCounts, b: GroupCounts) -> None:
     """Raise DataError unless both were counted on the same groups in the same folds, in the same order."""
-    if a.fold.tolist() != b.fold.tolist() or a.group.tolist() != b.group.tolist():
+    if any(list(getattr(a, name)) != list(getattr(b, name)) for name in ("names", "fold", "group")):
         raise DataError(
-            f"group counts: one has {a.groups} groups in {a.folds} folds, the other {b.groups} in {b.folds}, or they "
-            "are dealt or ordered otherwise; only trials of one split can be paired"
+            f"group counts: one trial has {a.groups} groups in {a.folds} folds, the other {b.groups} in {b.folds}, "
+            "or they are named, dealt or ordered otherwise; only trials of one split can be paired"
         )
 
 

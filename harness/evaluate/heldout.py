@@ -82,8 +82,7 @@ def swap_test(a: GroupCounts, b: GroupCounts, *, seed: int = 0) -> float:
     whatever the sizes of groups and however skewed. The statistic is a studentized difference, so that models that are
     equal in IoU only are tested at about the level too (Janssen 1997; Chung & Romano 2013).
     """
-    told = (a.union > 0) | (b.union > 0)
-    tp, union = (np.stack([getattr(x, name)[told] for x in (a, b)]) for name in ("tp", "union"))
+    tp, union = (np.stack([getattr(x, name) for x in (a, b)]) for name in ("tp", "union"))
     differ = (tp[0] != tp[1]) | (union[0] != union[1])
     swapped, exact = _swaps(int(differ.sum()), seed)
     swaps = np.zeros((len(swapped), differ.size))

@@ -7,7 +7,7 @@ sample is a poorer one (docs/statistics.md has both measured).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,12 +51,12 @@ def scored_unseen(trials: GroupCounts, *, seed: int, rounds: int = ROUNDS) -> Gr
     if trials.groups < 2:
         raise DataError("optimism: one group only; a choice cannot be checked on groups that did not make it")
     rng = np.random.default_rng(seed)
-    parts = np.concatenate([_deal(trials, rng) for _ in range(rounds)])
+    parts = np.concatenate([deal(trials, rng) for _ in range(rounds)])
     tp, union = np.zeros(len(trials.fold)), np.zeros(len(trials.fold))
     for left_out, chosen in _choices(trials, parts):
         tp += (left_out * trials.tp[chosen]).sum(0)
         union += (left_out * trials.union[chosen]).sum(0)
-    return GroupCounts(tp / rounds, union / rounds, trials.fold, trials.group)
+    return replace(trials, tp=tp / rounds, union=union / rounds)
 
 
 def _choices(trials: GroupCounts, parts: Floats) -> Iterator[tuple[Floats, Ints]]:
@@ -79,7 +79,7 @@ def weighted_headlines(trials: GroupCounts, weights: Floats) -> Floats:
     return np.asarray(total / np.maximum(1, present)[:, None])
 
 
-def _deal(trials: GroupCounts, rng: np.random.Generator) -> Floats:
+def deal(trials: GroupCounts, rng: np.random.Generator) -> Floats:
     """Return (PARTS, groups): 1 where a group is in a part; the groups of each fold are spread over all parts."""
     first = np.full(trials.groups, trials.folds)
     np.minimum.at(first, trials.group, trials.fold)

@@ -96,6 +96,26 @@ def test_groups_of_one_size_in_one_fold_have_the_interval_of_a_paired_t_test() -
     assert found.freedom == pytest.approx(5)
 
 
+def test_one_group_a_fold_has_the_interval_of_a_paired_t_test_over_folds() -> None:
+    a, b = [0.9, 0.5, 0.7, 0.2, 0.6, 0.4], [0.8, 0.3, 0.7, 0.3, 0.4, 0.1]
+    found = difference(of_shares(a, folds=6), of_shares(b, folds=6)).interval
+    usual = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((usual.low, usual.high))
+
+
+def test_a_group_on_which_only_one_of_the_two_predicts_counts() -> None:
+    a = group_counts([5, 6, 0, 0], [0] * 4, [4, 2, 0, 0], [0] * 4)
+    b = group_counts([5, 4, 0, 0], [0, 0, 3, 0], [4, 4, 0, 0], [0] * 4)
+    there, back = difference(a, b), difference(b, a)
+    assert there.interval.groups == back.interval.groups == 3
+    assert there.interval.low == pytest.approx(-back.interval.high)
+
+
+def test_trials_of_other_groups_have_no_difference() -> None:
+    with pytest.raises(DataError, match="paired"):
+        difference(of_shares([0.5] * 6, folds=2), of_shares([0.5] * 6, folds=3))
+
+
 def test_a_difference_turns_around_with_the_trials_and_pairs_are_narrower_than_strangers() -> None:
     a, b = pair(0.3, 40, 1)
     there, back = difference(a, b), difference(b, a)

@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import DataError
 from harness.evaluate.groups import (
+    GroupCounts,
     counts_of_rows,
     fold_scores,
     group_counts,
@@ -75,11 +76,20 @@ def test_counts_that_are_none_are_refused(tp: list[float], fold: list[int], grou
 
 
 def test_trials_of_other_groups_or_folds_are_not_paired() -> None:
-    def counts(fold: list[int], group: list[str]) -> object:
+    def counts(fold: list[int], group: list[str]) -> GroupCounts:
         return group_counts([1] * len(fold), [0] * len(fold), [0] * len(fold), fold, group)
 
     same = counts([0, 0, 1], ["a", "b", "c"])
     refuse_other_groups(same, counts([0, 0, 1], ["a", "b", "c"]))
-    for other in (counts([0, 1, 1], ["a", "b", "c"]), counts([0, 0, 1, 1], ["a", "b", "c", "d"])):
+    others = [
+        counts([0, 1, 1], ["a", "b", "c"]),
+        counts([0, 0, 1], ["b", "a", "c"]),
+        counts([0, 0, 1], ["a", "b", "d"]),
+        counts([0, 0, 1, 1], ["a", "b", "c", "d"]),
+        counts([0, 0, 1], ["a", "b", "a"]),
+    ]
+    for other in others:
         with pytest.raises(DataError, match="paired"):
             refuse_other_groups(same, other)
+    with pytest.raises(DataError, match="paired"):
+        refuse_other_groups(counts([0, 0, 1], ["a", "b", "a"]), counts([0, 0, 1], ["a", "b", "b"]))

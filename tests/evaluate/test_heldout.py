@@ -1,9 +1,11 @@
 """The test on held-out groups: what a look costs, p values by hand, and how often it is wrong."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.simulated_groups import Model, World, draw, studies_of
 from harness.errors import DataError, PromotionRefused
@@ -43,6 +45,26 @@ def test_where_one_group_loses_a_little_two_swaps_reach_what_was_seen() -> None:
     gains = np.array([0.1, 0.15, 0.2, 0.25, 0.3, -0.01])
     p_value = swap_test(of_shares((0.5 + gains).tolist()), of_shares([0.5] * 6))
     assert p_value == 2 / 2**6
+
+
+def jackknife_t(a: list[tuple[float, float]], b: list[tuple[float, float]]) -> float:
+    def gain(rows: list[int]) -> float:
+        ious = [sum(x[row][0] for row in rows) / sum(x[row][1] for row in rows) for x in (a, b)]
+        return ious[0] - ious[1]
+
+    rows = list(range(len(a)))
+    pseudo = [len(rows) * gain(rows) - (len(rows) - 1) * gain([r for r in rows if r != out]) for out in rows]
+    return float(np.mean(pseudo) / stats.sem(pseudo))
+
+
+def test_the_p_value_is_the_share_of_swaps_with_as_large_a_t_of_pseudo_values() -> None:
+    for a, b in pairs(0.4, 8, 4):
+        both = [list(zip(x.tp.tolist(), x.union.tolist(), strict=True)) for x in (a, b)]
+        seen, reached = jackknife_t(*both), 0
+        for swaps in product((0, 1), repeat=8):
+            ours, others = ([both[s ^ side][row] for row, s in enumerate(swaps)] for side in (0, 1))
+            reached += jackknife_t(ours, others) >= seen - 1e-9
+        assert swap_test(a, b) == reached / 2**8
 
 
 def test_many_groups_are_swapped_at_random_by_seed() -> None:

@@ -1,6 +1,7 @@
 """The best of many trials, scored on groups that did not choose it."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from benchmarks.simulated_groups import Model, World, draw, true_iou
 from harness.errors import DataError
 from harness.evaluate.groups import GroupCounts, group_counts, headline
 from harness.evaluate.intervals import headline_interval
-from harness.evaluate.optimism import PARTS, correct_best, scored_unseen, weighted_headlines
+from harness.evaluate.optimism import PARTS, correct_best, deal, scored_unseen, weighted_headlines
 
 
 def drawn(models: list[Model], groups: int, seed: int, folds: int = 5) -> GroupCounts:
@@ -21,7 +22,7 @@ def drawn(models: list[Model], groups: int, seed: int, folds: int = 5) -> GroupC
 
 def test_one_trial_or_trials_that_count_alike_have_no_optimism() -> None:
     one = drawn([Model()], 30, 0)
-    for trials in (one, GroupCounts(one.tp.repeat(7, 0), one.union.repeat(7, 0), one.fold, one.group)):
+    for trials in (one, replace(one, tp=one.tp.repeat(7, 0), union=one.union.repeat(7, 0))):
         found = correct_best(trials, seed=0)
         assert found.optimism == pytest.approx(0, abs=1e-12)
         usual = headline_interval(one.trial(0))
@@ -45,6 +46,15 @@ def test_every_round_scores_every_group_once() -> None:
     assert ((low - 1e-9 <= unseen.union) & (unseen.union <= high + 1e-9)).all()
     same = group_counts(np.ones((3, 23)), np.ones((3, 23)), np.ones((3, 23)), trials.fold)
     assert scored_unseen(same, seed=0, rounds=7).union.tolist() == [3] * 23
+
+
+def test_every_group_is_in_one_part_and_no_fold_loses_more_than_its_quarter() -> None:
+    trials = drawn([Model()], 40, 1)  # eight groups a fold
+    parts = deal(trials, np.random.default_rng(0))
+    assert parts.sum(0).tolist() == [1] * 40
+    assert (parts @ trials.in_fold).tolist() == [[2] * 5] * PARTS
+    alone = deal(drawn([Model()], 40, 1, folds=40), np.random.default_rng(0))
+    assert (alone.sum(1) > 3).all()  # folds of one group are not all left out at once
 
 
 def test_weighted_headlines_are_the_headlines_of_the_rows_that_are_left() -> None:
@@ -87,9 +97,7 @@ def test_the_same_seed_gives_the_same_number_and_trials_may_come_in_any_order() 
     assert found == correct_best(trials, seed=0)
     assert found.corrected != correct_best(trials, seed=1).corrected
     order = np.random.default_rng(0).permutation(10)
-    other = correct_best(
-        GroupCounts(trials.tp[order], trials.union[order], trials.fold, trials.group), seed=0
-    )
+    other = correct_best(replace(trials, tp=trials.tp[order], union=trials.union[order]), seed=0)
     assert order[other.best] == found.best
     assert other.corrected == pytest.approx(found.corrected)
 
@@ -111,7 +119,6 @@ def test_one_group_cannot_check_a_choice_and_two_can() -> None:
         correct_best(group_counts([[1]], [[1]], [[1]], [0]), seed=0)
     two = correct_best(group_counts([[1, 2], [2, 1]], [[1, 1]] * 2, [[1, 1]] * 2, [0, 1]), seed=0)
     assert 0 <= two.corrected <= 1
-    assert PARTS > 2
 
 
 def test_five_thousand_trials_of_three_hundred_groups_take_seconds() -> None:
