@@ -53,7 +53,7 @@ def bootstrap_t(counts: GroupCounts) -> Bounds:
 def paired_t(a: GroupCounts, b: GroupCounts) -> float:
     """Return the one-sided p value of a paired t test over groups of one fold."""
     found = spread(a, minus=b)
-    return float(student.sf(float(headline(a) - headline(b)) / max(found.error, 1e-9), found.freedom))
+    return float(student.sf(float(headline(a) - headline(b)) / max(float(found.error), 1e-9), found.freedom))
 
 
 def paired_bootstrap_t(a: GroupCounts, b: GroupCounts) -> float:

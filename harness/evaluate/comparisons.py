@@ -13,7 +13,7 @@ from scipy.stats import t as student
 
 from harness.errors import DataError
 from harness.evaluate.groups import GroupCounts, fold_scores, headline, refuse_other_groups
-from harness.evaluate.intervals import Interval, difference_interval, spread
+from harness.evaluate.intervals import Interval, difference_intervals, spread
 
 ROPE = 0.01  # IoU; trials that lie closer are equal in practice
 SURE = 0.95  # probability from which one word is said
@@ -58,14 +58,17 @@ class Posterior:
 
 def difference(a: GroupCounts, b: GroupCounts, *, level: float = 0.95) -> Difference:
     """Return headline a - headline b with its interval: every group is left out of both at once."""
-    refuse_other_groups(a, b)
-    value, paired = float(headline(a) - headline(b)), spread(a, minus=b)
-    return Difference(
-        value,
-        difference_interval(value, paired, level),
-        paired.error * float(np.sqrt(paired.groups)),
-        paired.freedom,
-    )
+    return differences(a, b, level=level)[0]
+
+
+def differences(trials: GroupCounts, b: GroupCounts, *, level: float = 0.95) -> list[Difference]:
+    """Return the same for each trial of counts (trials, rows)."""
+    refuse_other_groups(trials, b)
+    values, paired = np.atleast_1d(headline(trials) - headline(b)), spread(trials, minus=b)
+    intervals = difference_intervals(values, paired, level)
+    deviations, freedoms = np.atleast_1d(paired.error * np.sqrt(paired.groups)), np.atleast_1d(paired.freedom)
+    columns = (values.tolist(), intervals, deviations.tolist(), freedoms.tolist())
+    return [Difference(*found) for found in zip(*columns, strict=True)]
 
 
 def corrected_test(a: ArrayLike, b: ArrayLike, *, repeats: int = 1) -> CorrectedTest:

@@ -42,12 +42,23 @@ class GroupCounts:
         """Return 1 where a row (rows) is of a fold (folds)."""
         return np.asarray(self.fold[:, None] == np.arange(self.folds), np.float64)
 
+    @cached_property
+    def of_group(self) -> Floats:
+        """Return 1 where a row (rows) is of a group (groups)."""
+        return np.asarray(self.group[:, None] == np.arange(self.groups), np.float64)
+
+    @cached_property
+    def first_fold(self) -> Ints:
+        """Return (groups,): the first fold that a group is in; there are several in repeats."""
+        first = np.full(self.groups, self.folds)
+        np.minimum.at(first, self.group, self.fold)
+        return first
+
     @property
     def one_fold(self) -> "GroupCounts":
         """Return the same groups as one fold; counts of repeats are summed."""
-        to_group = np.asarray(self.group[:, None] == np.arange(self.groups), np.float64)
         numbers = np.arange(self.groups)
-        tp, union = self.tp @ to_group, self.union @ to_group
+        tp, union = self.tp @ self.of_group, self.union @ self.of_group
         return replace(self, tp=tp, union=union, fold=np.zeros_like(numbers), group=numbers)
 
     def trial(self, number: int) -> "GroupCounts":

@@ -81,10 +81,8 @@ def weighted_headlines(trials: GroupCounts, weights: Floats) -> Floats:
 
 def deal(trials: GroupCounts, rng: np.random.Generator) -> Floats:
     """Return (PARTS, groups): 1 where a group is in a part; the groups of each fold are spread over all parts."""
-    first = np.full(trials.groups, trials.folds)
-    np.minimum.at(first, trials.group, trials.fold)
     part = np.zeros(trials.groups, np.int64)
-    for fold in np.unique(first):
-        groups = rng.permutation(np.flatnonzero(first == fold))
+    for fold in np.unique(trials.first_fold):
+        groups = rng.permutation(np.flatnonzero(trials.first_fold == fold))
         part[groups] = (np.arange(len(groups)) + rng.integers(PARTS)) % PARTS
     return np.asarray(np.arange(PARTS)[:, None] == part, np.float64)

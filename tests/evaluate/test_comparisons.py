@@ -12,6 +12,7 @@ from harness.evaluate.comparisons import (
     Posterior,
     corrected_test,
     difference,
+    differences,
     groups_needed,
     more_groups,
     posterior,
@@ -109,6 +110,19 @@ def test_a_group_on_which_only_one_of_the_two_predicts_counts() -> None:
     there, back = difference(a, b), difference(b, a)
     assert there.interval.groups == back.interval.groups == 3
     assert there.interval.low == pytest.approx(-back.interval.high)
+
+
+def test_many_trials_are_compared_with_one_as_each_alone() -> None:
+    counts = draw(World(0.4), [Model()] * 5, (1, 30), np.random.default_rng(0))
+    (alone,) = studies_of(counts)
+    tp, union = (np.stack([getattr(trial, name) for trial in alone]) for name in ("tp", "union"))
+    found = differences(replace(alone[0], tp=tp, union=union), alone[2])
+    assert found[2].value == 0
+    for one, trial in zip(found, alone, strict=True):
+        other = difference(trial, alone[2])
+        assert (one.value, one.interval.low, one.deviation) == pytest.approx(
+            (other.value, other.interval.low, other.deviation), abs=1e-12
+        )
 
 
 def test_trials_of_other_groups_have_no_difference() -> None:

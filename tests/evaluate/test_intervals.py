@@ -6,7 +6,14 @@ from scipy import stats
 
 from benchmarks.simulated_groups import Model, World, draw, studies_of, true_iou
 from harness.evaluate.groups import GroupCounts, group_counts, headline, pooled, ratio
-from harness.evaluate.intervals import JACKKNIFE, NO_SPREAD, headline_interval, pooled_interval, spread
+from harness.evaluate.intervals import (
+    JACKKNIFE,
+    NO_SPREAD,
+    headline_interval,
+    headline_intervals,
+    pooled_interval,
+    spread,
+)
 
 
 def counts_of(tp: list[float], union: list[float], fold: list[int]) -> GroupCounts:
@@ -68,6 +75,19 @@ def test_a_repeat_of_the_same_folds_tells_nothing_new() -> None:
     assert spread(twice).error == pytest.approx(spread(once).error)
     assert spread(twice).freedom == pytest.approx(spread(once).freedom)
     assert headline_interval(twice).groups == 30
+
+
+def test_trials_have_the_same_intervals_together_as_alone() -> None:
+    rng = np.random.default_rng(0)
+    fold, group = np.array([0, 0, 0, 1, 1, 2, 3, 3, 3, 4, 4, 5]), np.tile(np.arange(6), 2)
+    tp, fn = rng.integers(0, 3, (2, 60, 12)) * rng.integers(0, 2, (2, 60, 12))
+    tp[0] = 0  # finds nothing
+    together = group_counts(tp, 0 * tp, fn, fold, group)
+    for number, found in enumerate(headline_intervals(together)):
+        alone = headline_interval(together.trial(number))
+        assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
+        assert (found.method, found.groups) == (alone.method, alone.groups)
+        assert found.method == (JACKKNIFE if number else NO_SPREAD)
 
 
 def test_more_groups_narrow_the_interval_and_a_higher_level_widens_it() -> None:
