@@ -2,7 +2,7 @@
 
 After BBC-CV (Tsamardinos, Greasidou & Borboudakis 2018): trials are chosen on some groups and scored on the others,
 from their out-of-fold counts, without training anything. Here groups are dealt to parts instead of drawn with
-replacement: a choice made on three quarters of the groups is nearly the one made on all, a choice made on a bootstrap
+replacement: a choice made on seven eighths of the groups is nearly the one made on all, a choice made on a bootstrap
 sample is a poorer one (docs/statistics.md has both measured).
 """
 
@@ -15,7 +15,7 @@ from harness.errors import DataError
 from harness.evaluate.groups import Floats, GroupCounts, Ints, headline
 from harness.evaluate.intervals import Interval, headline_interval
 
-PARTS = 4  # a quarter of the groups of each fold does not choose
+PARTS = 8  # an eighth of the groups does not choose
 ROUNDS = 100  # dealings; each scores every group once
 BLOCK = 50  # choices at a time; memory is BLOCK x trials x 8 bytes, a few times
 

@@ -48,13 +48,13 @@ def test_every_round_scores_every_group_once() -> None:
     assert scored_unseen(same, seed=0, rounds=7).union.tolist() == [3] * 23
 
 
-def test_every_group_is_in_one_part_and_no_fold_loses_more_than_its_quarter() -> None:
+def test_every_group_is_in_one_part_and_no_fold_loses_more_than_its_share() -> None:
     trials = drawn([Model()], 40, 1)  # eight groups a fold
     parts = deal(trials, np.random.default_rng(0))
     assert parts.sum(0).tolist() == [1] * 40
-    assert (parts @ trials.in_fold).tolist() == [[2] * 5] * PARTS
+    assert (parts @ trials.in_fold).tolist() == [[8 / PARTS] * 5] * PARTS
     alone = deal(drawn([Model()], 40, 1, folds=40), np.random.default_rng(0))
-    assert (alone.sum(1) > 3).all()  # folds of one group are not all left out at once
+    assert alone.sum(1).max() < 20  # folds of one group are not all left out at once
 
 
 def test_weighted_headlines_are_the_headlines_of_the_rows_that_are_left() -> None:
@@ -92,11 +92,11 @@ def test_more_equal_trials_bring_more_optimism() -> None:
 
 
 def test_the_same_seed_gives_the_same_number_and_trials_may_come_in_any_order() -> None:
-    trials = drawn([Model()] * 10, 30, 4)
+    trials = drawn([Model()] * 40, 30, 5)
     found = correct_best(trials, seed=0)
     assert found == correct_best(trials, seed=0)
     assert found.corrected != correct_best(trials, seed=1).corrected
-    order = np.random.default_rng(0).permutation(10)
+    order = np.random.default_rng(0).permutation(40)
     other = correct_best(replace(trials, tp=trials.tp[order], union=trials.union[order]), seed=0)
     assert order[other.best] == found.best
     assert other.corrected == pytest.approx(found.corrected)
@@ -127,4 +127,4 @@ def test_five_thousand_trials_of_three_hundred_groups_take_seconds() -> None:
     trials = group_counts(tp, fp, fn, np.arange(300) % 5)
     start = time.perf_counter()
     correct_best(trials, seed=0)
-    assert time.perf_counter() - start < 20  # half a second on an idle core
+    assert time.perf_counter() - start < 20  # 3 s on a busy machine
