@@ -11,7 +11,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check ui bench bench-audit bench-report bench-scale soak lock clean
+.PHONY: help run test test-all check ui bench bench-audit bench-report bench-scale bench-statistics soak lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 ima
 
 bench-scale: $(READY) ## seconds and memory of an audit of 10,000 and 50,000 pictures (long)
 	$(BIN)/python -m benchmarks.scale
+
+bench-statistics: $(READY) ## draw studies with a known truth: intervals, optimism, held-out tests (minutes)
+	$(BIN)/python -m benchmarks.simulations
 
 soak: $(READY) ## kill -9 and stop again and again, and compare numbers of workers (more than an hour)
 	$(BIN)/python -m benchmarks.soak_checkpoint

@@ -21,7 +21,7 @@ data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.metrics model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun
-evaluate.scores
+evaluate.scores evaluate.groups evaluate.intervals evaluate.comparisons evaluate.optimism evaluate.heldout
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
 search.ledger
