@@ -18,7 +18,8 @@ data.demo data.index data.measures data.manifest data.audit data.balance data.sp
 data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
 data.proof.streams data.proof.prove data.proof.findings
-model.networks model.loss_terms model.losses model.metrics model.predict model.classical
+model.networks model.loss_terms model.losses model.histogram model.objects model.boundary model.metrics \
+model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun
 evaluate.scores
