@@ -22,7 +22,7 @@ model.networks model.loss_terms model.losses model.histogram model.objects model
 model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun
-evaluate.thresholds evaluate.scores
+evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.scores
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
 search.ledger

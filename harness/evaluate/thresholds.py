@@ -86,10 +86,8 @@ def cross_fit(folds: Sequence[FoldCounts]) -> CrossFitted:
     if len(folds) < 2:
         raise ValueError(f"thresholds are cross-fitted over two folds or more, not {len(folds)}")
     own = [fold.iou() for fold in folds]
-    chosen = []
-    for number, fold in enumerate(folds):
-        others = [*folds[:number], *folds[number + 1 :]]
-        chosen.append(_best(np.mean([other.iou(without=fold) for other in others], axis=0)))
+    # a fold without its own groups scores 0 at every threshold, so that all may be summed
+    chosen = [_best(np.sum([other.iou(without=fold) for other in folds], axis=0)) for fold in folds]
     zero = int(np.flatnonzero(THRESHOLDS == 0)[0])
     return CrossFitted(
         chosen=tuple(float(THRESHOLDS[best]) for best in chosen),
