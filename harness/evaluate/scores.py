@@ -13,6 +13,11 @@ from harness.model.metrics import PixelCounts, iou
 from harness.model.outoffold import OutOfFold
 
 
+def fold_scores(rows: pd.DataFrame, kept: OutOfFold | None) -> dict[str, float]:
+    """Return every score beside the headline of one fold; without what is kept, those from counts at logit 0."""
+    return scores_beside(rows) | (kept_scores(kept) if kept else {})
+
+
 def scores_beside(rows: pd.DataFrame) -> dict[str, float]:
     """Return the scores that follow from the counts at logit 0, for out-of-fold rows of one fold or several.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.evaluate.scores import scores_beside
+from harness.evaluate.scores import fold_scores
 from harness.execute.task import Outcome
 from harness.model.outoffold import FILES, ROWS
 from harness.ranges import Value
@@ -234,7 +234,7 @@ def _numbers(result: FoldResult) -> dict[str, float]:
         "seconds": result.seconds,
         "coverage": result.coverage,
         **{f"loss_weight.{term}": weight for term, weight in result.loss_weights.items()},
-        **scores_beside(result.out_of_fold),
+        **fold_scores(result.out_of_fold, result.kept),
     }
 
 

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.evaluate.scores import kept_scores, mean_iou, mean_of_folds, scores_beside, threshold_scores
+from harness.evaluate.thresholds import cross_fit, fold_counts
 from harness.model.outoffold import Collector, OutOfFold
 from harness.model.predict import predict_photos
 from tests.model.test_objects import drawn
@@ -153,6 +154,13 @@ def test_every_score_is_there_where_it_can_be_and_left_out_where_not() -> None:
     assert set(kept_scores(clean)) == {"calibration_error"}
 
 
+def test_false_objects_are_counted_a_photograph() -> None:
+    logits, truth = drawn(0)
+    clean = [(np.full((9, 9), -1, np.float32), np.zeros((9, 9), np.uint8))] * 30
+    one, many = (kept_scores(collected((logits, truth), *more)) for more in ([], clean))
+    assert one["recall_at_0.25"] < many["recall_at_0.25"] == one["recall_at_8"]
+
+
 def test_a_better_prediction_scores_better_on_all_of_them() -> None:
     rng = np.random.default_rng(0)
     shown = [drawn(seed) for seed in range(4)]
@@ -167,18 +175,20 @@ def test_a_better_prediction_scores_better_on_all_of_them() -> None:
 
 def test_a_threshold_that_all_folds_ask_for_is_found_and_gains() -> None:
     folds = [
-        collected(*((z - 3, truth) for z, truth in map(drawn, range(n, n + 4))), group="abc"[n // 4])
-        for n in (0, 4, 8)
+        collected(*((z - shift, truth) for z, truth in map(drawn, seeds)), group=name)
+        for name, shift, seeds in (("b", 4.0, range(4, 8)), ("c", 5.0, range(8, 12)), ("a", 1.5, range(4)))
     ]
     found = threshold_scores(folds)
     assert found["threshold"] < 0
     assert 0.01 < found["cross_fitted_gain"] <= found["own_threshold_gain"]
-    assert set(found) == {
-        "threshold",
-        "iou_cross_fitted",
-        "cross_fitted_gain",
-        "own_threshold_gain",
-        "threshold_spread",
+    fitted = cross_fit([fold_counts(fold.pixels) for fold in folds])
+    assert fitted.deployed != fitted.chosen[0]
+    assert found == {
+        "threshold": fitted.deployed,
+        "iou_cross_fitted": fitted.iou,
+        "cross_fitted_gain": fitted.gain,
+        "own_threshold_gain": fitted.own_gain,
+        "threshold_spread": fitted.spread,
     }
 
 
