@@ -37,7 +37,7 @@ def test_thresholds_are_fitted_across_the_folds_of_the_trial(result: TrialResult
 
 def test_numbers_are_computed_once_and_no_caller_can_change_them(result: TrialResult) -> None:
     again = replace(result)
-    first = again.metrics()
+    first = dict(again.metrics())
     for fold in again.folds:
         Path(fold.folder).rename(f"{fold.folder}.away")
     try:
