@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.model.objects import LARGEST, SIZES
 
@@ -17,18 +18,20 @@ def by_size(objects: pd.DataFrame) -> pd.DataFrame:
     found / objects. precision: found / (found + false). f1: 2 found / (objects + found + false). A score without its
     denominator is NaN.
     """
-    sizes = pd.Index([*SIZES, LARGEST], name="size")
-    counts = {
-        kind: objects[objects["kind"] == kind].groupby("size")["count"].sum().reindex(sizes, fill_value=0)
-        for kind in ("matched", "missed", "false")
+    kinds, sizes = pd.Index(["matched", "missed", "false"]), pd.Index([*SIZES, LARGEST], name="size")
+    counts = np.zeros((3, len(sizes)), np.int64)
+    place = kinds.get_indexer(pd.Index(objects["kind"])), sizes.get_indexer(pd.Index(objects["size"]))
+    np.add.at(counts, place, objects["count"].to_numpy(np.int64))
+    found, missed, false = counts
+    columns = {
+        "objects": found + missed,
+        "found": found,
+        "false": false,
+        "recall": found / _or_nan(found + missed),
+        "precision": found / _or_nan(found + false),
+        "f1": 2 * found / _or_nan(2 * found + missed + false),
     }
-    found, false = counts["matched"].astype(float), counts["false"]
-    table = pd.DataFrame({"objects": found + counts["missed"], "found": found, "false": false})
-    return table.assign(
-        recall=found / table["objects"].replace(0, np.nan),
-        precision=found / (found + false).replace(0, np.nan),
-        f1=2 * found / (table["objects"] + found + false).replace(0, np.nan),
-    )
+    return pd.DataFrame(columns, index=sizes)
 
 
 def froc(objects: pd.DataFrame, photographs: int) -> pd.DataFrame:
@@ -43,16 +46,17 @@ def froc(objects: pd.DataFrame, photographs: int) -> pd.DataFrame:
     true = int((objects["kind"] != "false").sum())
     if not true:
         return pd.DataFrame({"peak": [], "false": [], "recall": []}, dtype=float)
-    is_false = shown["kind"] == "false"
-    steps = pd.DataFrame(
-        {"peak": shown["peak"], "false": shown["count"].where(is_false, 0), "found": (~is_false).astype(int)}
-    )
-    curve = steps.groupby("peak").sum().sort_index(ascending=False).cumsum().reset_index()
-    start = pd.DataFrame({"peak": [np.inf], "false": [0], "found": [0]})
-    curve = pd.concat([start, curve], ignore_index=True)
-    return pd.DataFrame(
-        {"peak": curve["peak"], "false": curve["false"] / photographs, "recall": curve["found"] / true}
-    )
+    peaks = shown["peak"].to_numpy(float)
+    order = np.argsort(-peaks, kind="stable")
+    peaks, is_false = peaks[order], (shown["kind"] == "false").to_numpy()[order]
+    false = np.cumsum(np.where(is_false, shown["count"].to_numpy()[order], 0))
+    last = np.append(peaks[1:] != peaks[:-1], True)[: len(peaks)]  # of those with equal peaks
+    columns = {
+        "peak": (np.inf, peaks),
+        "false": (0, false / photographs),
+        "recall": (0, np.cumsum(~is_false) / true),
+    }
+    return pd.DataFrame({name: np.append(start, rest[last]) for name, (start, rest) in columns.items()})
 
 
 def recall_at(curve: pd.DataFrame, rates: Sequence[float] = RATES) -> list[float]:
@@ -64,3 +68,7 @@ def recall_at(curve: pd.DataFrame, rates: Sequence[float] = RATES) -> list[float
     if curve.empty:
         return []
     return [float(curve["recall"][curve["false"] <= rate].max()) for rate in rates]
+
+
+def _or_nan(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(counts > 0, counts, np.nan)
