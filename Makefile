@@ -36,6 +36,7 @@ ui: $(READY) ## MLflow's pages on what was run here
 
 bench: $(READY) ## time, as ratios side by side
 	$(BIN)/python -m benchmarks.loader
+	$(BIN)/python -m benchmarks.outoffold
 
 bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit finds (tens of minutes)
 	$(BIN)/python -m benchmarks.audit

@@ -12,9 +12,9 @@ from typing import Any
 import optuna
 
 from harness.errors import DataError
+from harness.model.outoffold import FILES
 from harness.report import read_leaderboard
 from harness.train.checkpoint import MANIFEST, WEIGHTS, verify
-from harness.train.foldrun import OUT_OF_FOLD
 
 TIMES = ("images_per_second", "seconds")  # what is no result in the ledger and in MLflow
 
@@ -71,9 +71,7 @@ def read_ending(home: Path) -> Ending:
             (t.number, t.state.name, t.value, dict(t.params), dict(t.intermediate_values)) for t in trials
         ],
         files={
-            f"{fold}/{name}": _sha256(work / fold / name)
-            for fold in judged
-            for name in (WEIGHTS, OUT_OF_FOLD)
+            f"{fold}/{name}": _sha256(work / fold / name) for fold in judged for name in (WEIGHTS, *FILES)
         },
         runs={key: status for key, status in runs if key in kept},
         points=Counter(

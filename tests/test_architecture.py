@@ -18,10 +18,12 @@ data.demo data.index data.measures data.manifest data.audit data.balance data.sp
 data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
 data.proof.streams data.proof.prove data.proof.findings
-model.networks model.loss_terms model.losses model.metrics model.predict model.classical
+model.networks model.loss_terms model.losses model.histogram model.objects model.boundary model.metrics \
+model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun
-evaluate.scores evaluate.groups evaluate.intervals evaluate.comparisons evaluate.optimism evaluate.heldout
+evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.scores \
+evaluate.groups evaluate.intervals evaluate.comparisons evaluate.optimism evaluate.heldout
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
 search.ledger

@@ -14,6 +14,7 @@ from rich.console import Console
 from harness.doctor import Examination, Finding
 from harness.drive import drive
 from harness.errors import ConfigError, TrackingError
+from harness.model.outoffold import FILES
 from harness.prepare import Prepared, prepare
 from harness.report import read_leaderboard
 from harness.search.database import optuna_url
@@ -197,7 +198,7 @@ def test_where_the_outbox_was_lost_mlflow_is_told_anew_what_optuna_and_the_folds
     assert mended[0] == "what MLflow is to be told of trials 0, 1 was lost: told anew from Optuna"
     assert (ends(home), rows(home / "mlflow.db")) == (before, points)
     assert looked_at(home) == ([], [])
-    assert len(client.list_artifacts(runs_of(home)[f"{prepared.key}/1/0"].info.run_id)) == 3
+    assert len(client.list_artifacts(runs_of(home)[f"{prepared.key}/1/0"].info.run_id)) == 2 + len(FILES)
 
 
 def damage(home: Path, key: str, kind: str, below: str) -> None:

@@ -31,6 +31,15 @@ FACTS: dict[str, Any] = {
 }
 
 
+BESIDE = {
+    "pr_auc": 0.61236,
+    "recall_at_1": 0.55555,
+    "iou_cross_fitted": 0.43789,
+    "threshold": -1.5,
+    "cross_fitted_gain": 0.0255,
+}
+
+
 def row(trial: int, **values: Any) -> dict[str, Any]:
     params = json.dumps(
         {"loss": "tversky", "loss.tversky.fn_weight": 0.7 + trial / 100, "augment.strength": 0.5}
@@ -53,7 +62,7 @@ def ledger(tmp_path: Path) -> Path:
     rows = [
         row(0, iou_mean=0.31234, iou_std=0.05, best_epoch_gain=0.03, object_recall=0.5),
         row(1, state="pruned", reason="fold 1: all background", iou_fold_0=0.9),
-        row(2, iou_mean=0.41236, iou_std=0.06, best_epoch_gain=0.001, object_recall=0.6),
+        row(2, iou_mean=0.41236, iou_std=0.06, best_epoch_gain=0.001, object_recall=0.6, **BESIDE),
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "trials.parquet")
     return tmp_path
@@ -94,10 +103,49 @@ def test_the_page_opens_with_the_best_beside_the_classical_baseline(ledger: Path
     assert "| - | best constant | 0.0150 ± 0.0071 |" in page
 
 
+def test_the_page_has_what_the_terminal_has_no_room_for(ledger: Path) -> None:
+    board = read_leaderboard(ledger)
+    lines = as_markdown(board).splitlines()
+    heads = next(line for line in lines if line.startswith("| trial |")).strip("| ").split(" | ")
+    best = next(line for line in lines if line.startswith("| 2 |"))[2:-2].split(" | ")
+    assert dict(zip(heads, best, strict=True)) == {
+        "trial": "2",
+        "loss": "tversky, fn_weight 0.72",
+        "IoU mean ± std": "0.4124 ± 0.0600",
+        "IoU per positive picture": "",
+        "pixel PR-AUC": "0.612",
+        "object recall": "0.600",
+        "recall at 1 false object a picture": "0.556",
+        "object F1": "",
+        "clean with a false object": "",
+        "IoU, threshold cross-fitted": "0.438",
+        "threshold of all folds (logit)": "-1.5",
+        "augmentation": "0.50",
+        "state": "searched",
+    }
+    (baseline,) = (line for line in lines if line.startswith("| - | best constant"))
+    assert baseline.count(" | ") == len(heads) - 1
+    assert "docs/metrics.md" in " ".join(lines)
+    table = as_table(board, 140)
+    assert [column.header for column in table.columns] == (
+        ["trial", "loss", "IoU mean ± std", "IoU/positive", "recall", "F1", "clean false", "augment", "state"]
+    )
+    assert list(table.columns[4].cells) == ["0.600", "0.500", "", "", ""]
+
+
+def test_another_threshold_is_hinted_at_where_other_folds_say_that_it_is_better(ledger: Path) -> None:
+    hint = "Trial 2: with threshold -1.5 on the logit instead of 0 it has about 0.025 IoU more"
+    assert hint in " ".join(warnings(read_leaderboard(ledger)))
+    little = BESIDE | {"cross_fitted_gain": 0.01}
+    rows = [row(2, iou_mean=0.4, iou_std=0.06, **little), row(3, state="pruned", **BESIDE)]
+    pd.DataFrame(rows).to_parquet(ledger / "trials.parquet")
+    assert "threshold" not in " ".join(warnings(read_leaderboard(ledger)))
+
+
 def test_warnings_name_late_epochs_ended_trials_and_rare_classes(ledger: Path) -> None:
     said = " ".join(warnings(read_leaderboard(ledger)))
     assert "Trial 0: the epochs that looked best on their own folds would add 0.030 IoU" in said
-    assert "Trial 2:" not in said
+    assert "Trial 2: the epochs" not in said
     assert "Trial 1 pruned: fold 1: all background" in said
     assert "crack (3)" in said
     assert "no confidence interval" in said

@@ -116,6 +116,9 @@ def test_printed_scores_are_those_in_mlflow_to_the_digit(done: Done) -> None:
         assert [metrics[f"iou_fold_{fold}"] for fold in range(2)] == [
             row[f"iou_fold_{fold}"] for fold in range(2)
         ]
+        assert metrics == {name: row[name] for name in metrics}
+        assert {"pr_auc", "recall_at_1", "threshold", "iou_cross_fitted"} <= set(metrics)
+        assert metrics["iou_cross_fitted"] - metrics["cross_fitted_gain"] == pytest.approx(row["iou_mean"])
         assert row["iou_mean"] == pytest.approx(np.mean([row["iou_fold_0"], row["iou_fold_1"]]), abs=1e-15)
         assert row["iou_std"] == pytest.approx(
             np.std([row["iou_fold_0"], row["iou_fold_1"]], ddof=1), abs=1e-15

@@ -2,13 +2,10 @@
 
 from dataclasses import asdict, dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-IGNORE = 255
-OBJECT_IOU = 0.1  # a true object is found by a predicted one that overlaps it at least this much
+from harness.model.objects import IGNORE, Objects, match_objects
 
 
 @dataclass(frozen=True)
@@ -56,32 +53,14 @@ class ObjectCounts:
 
 
 def count_objects(predicted: NDArray[np.bool_], truth: NDArray[np.uint8]) -> ObjectCounts:
-    """Return the object counts for one picture, matched one to one at IoU >= OBJECT_IOU (Hungarian assignment).
-
-    A predicted object that lies entirely on ignored pixels is not counted.
-    """
-    true_count, true_labels = cv2.connectedComponents((truth == 1).astype(np.uint8), connectivity=8)
-    shown = predicted & (truth != IGNORE)
-    count, labels = cv2.connectedComponents(shown.astype(np.uint8), connectivity=8)
-    found = _matched(true_labels, labels, true_count, count)
-    return ObjectCounts(true_count - 1, found, count - 1, count - 1 - found)
+    """Return the object counts for one picture, matched as `match_objects` says."""
+    return summed(match_objects(predicted, truth))
 
 
-def _matched(true_labels: NDArray[np.int32], labels: NDArray[np.int32], true_count: int, count: int) -> int:
-    both = (true_labels > 0) & (labels > 0)
-    if not both.any():
-        return 0
-    pairs, overlap = np.unique(true_labels[both].astype(np.int64) * count + labels[both], return_counts=True)
-    true_ids, ids = np.divmod(pairs, count)
-    areas = np.bincount(true_labels.ravel(), minlength=true_count)[true_ids]
-    areas += np.bincount(labels.ravel(), minlength=count)[ids]
-    ratio = overlap / (areas - overlap)
-    near = ratio >= OBJECT_IOU  # at most ten predicted objects for each true one, however many there are
-    rows, columns = (np.unique(x[near], return_inverse=True)[1] for x in (true_ids, ids))
-    table = np.zeros((rows.max(initial=-1) + 1, columns.max(initial=-1) + 1))
-    table[rows, columns] = ratio[near]
-    matched = linear_sum_assignment(table, maximize=True)
-    return int((table[matched] > 0).sum())
+def summed(objects: Objects) -> ObjectCounts:
+    """Return the counts of matched objects."""
+    found = len(objects.pairs)
+    return ObjectCounts(objects.true_count, found, objects.predicted_count, objects.predicted_count - found)
 
 
 def count_row(predicted: NDArray[np.bool_], truth: NDArray[np.uint8]) -> dict[str, int]:

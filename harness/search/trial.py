@@ -3,10 +3,11 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from harness.config import Study
-from harness.evaluate.scores import scores_beside
+from harness.evaluate.scores import fold_scores, mean_of_folds, threshold_scores
 from harness.execute.task import Outcome
 from harness.ranges import Value
 from harness.train.foldrun import FoldResult
@@ -51,7 +52,14 @@ class TrialResult:
         return statistics.fmean(f.best_iou - f.iou for f in self.folds)
 
     def metrics(self) -> dict[str, float]:
-        """Return every number of this trial by its name: each fold's IoU; with all folds, also the scores beside."""
+        """Return every number of this trial by its name: each fold's IoU; with all folds, also the scores beside.
+
+        The only place where they are computed; the folds' files are read once.
+        """
+        return dict(self._metrics)
+
+    @cached_property
+    def _metrics(self) -> Mapping[str, float]:
         metrics = {f"iou_fold_{fold.fold}": fold.iou for fold in self.folds}
         if self.iou_mean is None or self.iou_std is None or self.best_epoch_gain is None:
             return metrics
@@ -60,10 +68,13 @@ class TrialResult:
             "iou_std": self.iou_std,
             "best_epoch_gain": self.best_epoch_gain,
         }
-        beside = [scores_beside(fold.out_of_fold) for fold in self.folds]
-        for name in sorted(set.intersection(*(set(scores) for scores in beside))):
-            metrics[name] = statistics.fmean(scores[name] for scores in beside)
-        return metrics
+        kept = [fold.kept for fold in self.folds]
+        beside = [
+            fold_scores(fold.out_of_fold, tables) for fold, tables in zip(self.folds, kept, strict=True)
+        ]
+        metrics |= mean_of_folds(beside)
+        whole = [tables for tables in kept if tables is not None]
+        return metrics | (threshold_scores(whole) if len(whole) == len(kept) else {})
 
 
 class Recorder(Protocol):

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.evaluate.scores import scores_beside
+from harness.evaluate.scores import fold_scores
 from harness.execute.task import Outcome
+from harness.model.outoffold import FILES, ROWS
 from harness.ranges import Value
 from harness.search.ledger import BASELINES, STUDY
 from harness.search.trial import State, TrialPlan, TrialResult
 from harness.tracking.outbox import Outbox
 from harness.train.checkpoint import WEIGHTS
-from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldResult
+from harness.train.foldrun import RESULT, FoldResult
 
 NOTE = "mlflow.note.content"
 LEAKAGE = ("harness.leakage", "harness.leakage_sha256")  # tags that refer to the report
@@ -161,8 +162,7 @@ class OutboxRecorder:
     ) -> None:
         step, folder = (result.epochs, Path(result.folder)) if result else (0, None)
         points = [self._point(key, name, float(value), step) for name, value in (metrics or {}).items()]
-        names = (WEIGHTS, OUT_OF_FOLD, RESULT) if folder else ()
-        files = [[self._place(folder / name), ""] for name in names if folder]
+        files = [[self._place(folder / name), ""] for name in _shown(folder)] if folder else []
         told = {"tags": dict(tags or {}), "metrics": points, "files": files}
         self._tell("end", key, state=state, reason=reason, **told)
 
@@ -222,6 +222,11 @@ def study_files(work: Path, split: Path) -> list[tuple[Path, str]]:
     ]
 
 
+def _shown(folder: Path) -> list[str]:
+    """Return the names of a fold run's files to attach; one committed before tables were added lacks those."""
+    return [WEIGHTS, *(name for name in FILES if name == ROWS or (folder / name).is_file()), RESULT]
+
+
 def _numbers(result: FoldResult) -> dict[str, float]:
     return {
         "best_iou": result.best_iou,
@@ -229,7 +234,7 @@ def _numbers(result: FoldResult) -> dict[str, float]:
         "seconds": result.seconds,
         "coverage": result.coverage,
         **{f"loss_weight.{term}": weight for term, weight in result.loss_weights.items()},
-        **scores_beside(result.out_of_fold),
+        **fold_scores(result.out_of_fold, result.kept),
     }
 
 

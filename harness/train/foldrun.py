@@ -18,6 +18,8 @@ from harness.config import Study
 from harness.data.cache import open_cache
 from harness.data.split import Split, read_split
 from harness.errors import DataError, Interrupted, LeakageError, TrainingError
+from harness.model.outoffold import FILES as KEPT
+from harness.model.outoffold import ROWS, OutOfFold, read_out_of_fold
 from harness.train.checkpoint import (
     WEIGHTS,
     commit,
@@ -40,8 +42,7 @@ from harness.train.validation import check_indices, out_of_fold
 from harness.train.version import code_digest
 
 RESULT = "result.json"
-OUT_OF_FOLD = "out_of_fold.parquet"
-FILES = (RESULT, OUT_OF_FOLD, WEIGHTS, OUTBOX)
+FILES = (RESULT, *KEPT, WEIGHTS, OUTBOX)
 
 ShouldStop = Callable[[], bool]
 
@@ -108,7 +109,12 @@ class FoldResult:
     @property
     def out_of_fold(self) -> pd.DataFrame:
         """One row of counts a validation photograph."""
-        return pd.read_parquet(Path(self.folder) / OUT_OF_FOLD)
+        return pd.read_parquet(Path(self.folder) / ROWS)
+
+    @property
+    def kept(self) -> OutOfFold | None:
+        """All that is kept of the predictions; None where it was committed before that was."""
+        return read_out_of_fold(Path(self.folder))
 
     @property
     def weights(self) -> Path:
@@ -240,7 +246,7 @@ def pick_device() -> torch.device:
 
 def _write_results(training: FoldTraining, working: Path, should_stop: ShouldStop) -> None:
     refuse_full_disk(working, sum(value.nbytes for value in training.kept().state_dict().values()))
-    rows, epochs = out_of_fold(training, should_stop), training.history
+    kept, epochs = out_of_fold(training, should_stop), training.history
     validated = [e for e in epochs if e.iou is not None]
     best = max(validated, key=lambda e: (e.iou or 0.0, -e.number))
     result = FoldResult(
@@ -259,7 +265,8 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
         parts=max(e.parts for e in epochs),
         loader_restarts=sum(e.loader_restarts for e in epochs),
     )
-    write_synced(working / OUT_OF_FOLD, rows.to_parquet())
+    for name, table in kept.files().items():
+        write_synced(working / name, table)
     save_weights(training.kept(), working / WEIGHTS)
     content = asdict(result)
     content.pop("folder")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from harness.data.audit.runtime import verify_indices
 from harness.errors import Interrupted, NotFinite
-from harness.model.metrics import NO_PIXELS, PixelCounts, count_pixels, count_row
+from harness.model.metrics import NO_PIXELS, PixelCounts, count_pixels
+from harness.model.outoffold import Collector, OutOfFold
 from harness.model.predict import network_logits, predict_photos
 from harness.train.start import FoldTraining
 
@@ -23,13 +24,12 @@ def validate(training: FoldTraining, should_stop: ShouldStop = lambda: False) ->
     return sum((count_pixels(logits > 0, truth) for _, _, logits, truth in photos), NO_PIXELS)
 
 
-def out_of_fold(training: FoldTraining, should_stop: ShouldStop = lambda: False) -> pd.DataFrame:
-    """Return one row of counts a validation photograph (pixels and objects). Raises Interrupted."""
-    rows = [
-        {"photo": photo, "group": group, "fold": training.fold} | count_row(logits > 0, truth)
-        for photo, group, logits, truth in _photos(training, should_stop)
-    ]
-    return pd.DataFrame(rows)
+def out_of_fold(training: FoldTraining, should_stop: ShouldStop = lambda: False) -> OutOfFold:
+    """Return what is kept of the predictions of the validation photographs, in one pass. Raises Interrupted."""
+    collector = Collector(training.fold)
+    for photo in _photos(training, should_stop):
+        collector.add(*photo)
+    return collector.tables()
 
 
 def check_indices(training: FoldTraining) -> str:

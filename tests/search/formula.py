@@ -3,17 +3,18 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from harness.config import Choice, Data, Folds, Search, Study
 from harness.execute.task import Key, Outcome, Status, key_of
+from harness.model.outoffold import Collector
 from harness.search.optimize import Search as Driver
 from harness.search.slots import Slots
 from harness.search.trial import MemoryRecorder, Recorder, TrialPlan, TrialResult
-from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldJob, FoldResult
+from harness.train.foldrun import RESULT, FoldJob, FoldResult
 from harness.train.outbox import Outbox
 
 Rule = Callable[[FoldJob], Status]
@@ -86,16 +87,25 @@ class Formula:
         return Outcome(key, "committed", _read(job))
 
 
+@cache
+def kept_files(fold: int) -> dict[str, bytes]:
+    """Return the tables of a photograph in which one object of two is found, and one predicted that is none."""
+    truth, logits = np.zeros((10, 10), np.uint8), np.full((10, 10), -3.0, np.float32)
+    truth[:2, :5], truth[5, :5] = 1, 1
+    logits[:2, :5], logits[9, :5] = 3.0, 1.0
+    collector = Collector(fold)
+    collector.add("a", "a", logits, truth)
+    return collector.tables().files()
+
+
 def _write(job: FoldJob, iou: float) -> None:
     job.working.mkdir(parents=True)
     outbox = Outbox(job.working)
     for number in (1, 2):
         rates = {"lr": 1e-3, "gradient_norm": 1.0, "predicted_share": 0.1, "images_per_second": 9.0}
         outbox.append({"number": number, "loss": 1.0 / number, "iou": iou * number / 2} | rates)
-    counts = {"tp": 10, "fp": 5, "fn": 5, "valid": 100, "objects": 2, "found": 1, "predicted": 2, "false": 1}
-    pd.DataFrame([{"photo": "a", "group": "a", "fold": job.fold} | counts]).to_parquet(
-        job.working / OUT_OF_FOLD
-    )
+    for name, content in kept_files(job.fold).items():
+        (job.working / name).write_bytes(content)
     (job.working / RESULT).write_text(json.dumps({"iou": iou}))
     job.working.rename(job.final)
 

@@ -21,6 +21,42 @@ def test_mean_and_std_are_over_the_folds(result: TrialResult) -> None:
     assert [metrics[f"iou_fold_{n}"] for n in range(3)] == scores
     assert (metrics["iou_mean"], metrics["iou_std"]) == (result.iou_mean, result.iou_std)
     assert metrics["object_recall"] == 0.5
+    assert metrics["pr_auc"] == pytest.approx(2 / 3 + 1 / 3 * 15 / 100)
+    assert metrics["recall_at_1"] == metrics["recall_at_0.25"] == 0.5
+    assert metrics["dice_positive_pictures"] == pytest.approx(2 / 3)
+
+
+def test_thresholds_are_fitted_across_the_folds_of_the_trial(result: TrialResult) -> None:
+    metrics = result.metrics()
+    # each fold shows the same photograph, of one group: no other fold may choose for it, so that logit 0 stays
+    assert metrics["iou_cross_fitted"] == pytest.approx(0.5)
+    assert metrics["cross_fitted_gain"] == 0
+    assert metrics["own_threshold_gain"] == pytest.approx(10 / 15 - 0.5)
+    assert metrics["threshold"] == 1.0  # no false pixel is above it
+
+
+def test_numbers_are_computed_once_and_no_caller_can_change_them(result: TrialResult) -> None:
+    again = replace(result)
+    first = dict(again.metrics())
+    for fold in again.folds:
+        Path(fold.folder).rename(f"{fold.folder}.away")
+    try:
+        again.metrics()["pr_auc"] = 7.0
+        assert again.metrics() == first
+        with pytest.raises(FileNotFoundError):
+            replace(result).metrics()
+    finally:
+        for fold in again.folds:
+            Path(f"{fold.folder}.away").rename(fold.folder)
+
+
+def test_folds_committed_before_more_was_kept_have_the_scores_of_then(tmp_path: Path) -> None:
+    old = Home(tmp_path, study(trials=2)).run(Formula())[0]
+    whole = set(replace(old).metrics())
+    (Path(old.folds[0].folder) / "objects.parquet").unlink()
+    metrics = replace(old).metrics()
+    assert metrics["object_recall"] == 0.5
+    assert whole - set(metrics) >= {"pr_auc", "threshold", "iou_cross_fitted", "recall_at_1"}
 
 
 @pytest.mark.parametrize("state", ["pruned", "failed", "interrupted"])

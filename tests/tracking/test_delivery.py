@@ -13,6 +13,7 @@ from mlflow.entities import Metric, Run
 
 from harness.errors import TrackingError
 from harness.execute.task import Outcome
+from harness.model.outoffold import FILES
 from harness.search.trial import TrialResult
 from harness.tracking.delivery import Delivery, is_for_good
 from harness.tracking.recorder import OutboxRecorder
@@ -120,7 +121,7 @@ def test_a_study_has_its_scores_folds_curves_and_files(told: Told) -> None:
     curve = client.get_metric_history(fold.info.run_id, "loss")
     assert [(point.step, point.value) for point in curve] == [(1, 1.0), (2, 0.5)]
     files = {item.path for item in client.list_artifacts(fold.info.run_id)}
-    assert files == {"weights.safetensors", "out_of_fold.parquet", "result.json"}
+    assert files == {"weights.safetensors", *FILES, "result.json"}
     assert [item.path for item in client.list_artifacts(study.info.run_id, "leakage")] == [
         "leakage/leakage_report.json"
     ]
@@ -260,7 +261,7 @@ def test_files_dropped_or_changed_before_they_were_attached_are_named_on_the_run
     run = told.run("/0/0")
     assert run.info.status == "FINISHED"
     assert run.data.tags["harness.lost_files"] == "weights.safetensors, result.json"
-    assert [f.path for f in told.store.client().list_artifacts(run.info.run_id)] == ["out_of_fold.parquet"]
+    assert {f.path for f in told.store.client().list_artifacts(run.info.run_id)} == set(FILES)
 
 
 def test_of_two_runs_made_for_one_key_the_emptier_is_deleted(told: Told) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from harness.config import Study
 from harness.execute.task import Outcome
+from harness.model.outoffold import FILES, Collector
 from harness.search.trial import TrialPlan, TrialResult
 from harness.tracking.outbox import Outbox
 from harness.tracking.recorder import OutboxRecorder, StudyFacts, flatten
@@ -41,10 +42,12 @@ def fold_result(work: Path, fold: int, iou: float, trial: int = 0) -> FoldResult
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("weights.safetensors", "result.json"):
         (folder / name).write_text(name)
-    row = {"photo": "p", "group": "g", "fold": fold, "tp": 2, "fp": 1, "fn": 1, "valid": 9}
-    pd.DataFrame([row | {"objects": 2, "found": 1, "predicted": 1, "false": 0}]).to_parquet(
-        folder / "out_of_fold.parquet"
-    )
+    collector = Collector(fold)
+    truth, logits = np.array([[1, 1, 0], [0] * 3, [1, 0, 0]], np.uint8), np.full((3, 3), -1, np.float32)
+    logits[0] = 1
+    collector.add("p", "g", logits, truth)
+    for name, content in collector.tables().files().items():
+        (folder / name).write_bytes(content)
     return FoldResult(fold, iou, iou + 0.1, 1, 2, 3.0, 0.01, "cpu", "abc", {"dice": 1.0}, str(folder))
 
 
@@ -102,8 +105,18 @@ def test_files_are_named_from_the_work_folder_so_that_the_home_may_move(
         ["leakage", "leakage"],
     ]
     places = [place for place, _ in messages(recorder, "end")[0]["files"]]
-    assert places == ["0/1/weights.safetensors", "0/1/out_of_fold.parquet", "0/1/result.json"]
+    assert places == [f"0/1/{name}" for name in ("weights.safetensors", *FILES, "result.json")]
     assert all(os.path.exists(work / place) for place in places)
+
+
+def test_a_fold_committed_before_more_was_kept_has_the_files_of_then(tmp_path: Path) -> None:
+    result = fold_result(tmp_path, 0, 0.5)
+    for name in FILES[1:]:
+        (tmp_path / "0" / "0" / name).unlink()
+    recorder = recorder_of(tmp_path)
+    recorder.close_fold(Outcome((0, 0), "committed", result))
+    places = [Path(place).name for place, _ in messages(recorder, "end")[0]["files"]]
+    assert places == ["weights.safetensors", "out_of_fold.parquet", "result.json"]
 
 
 def test_a_study_that_was_never_opened_is_not_closed(tmp_path: Path) -> None:

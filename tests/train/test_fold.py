@@ -17,9 +17,10 @@ from harness.data.cache import build_cache
 from harness.data.sampler import Batches, build_order
 from harness.data.split import new_split
 from harness.errors import Collapsed, Interrupted, LeakageError, NotFinite
+from harness.model.histogram import THRESHOLDS
 from harness.model.losses import Loss, Term
 from harness.model.metrics import count_pixels, iou
-from harness.model.networks import set_output_bias
+from harness.model.networks import output_layer, set_output_bias
 from harness.model.predict import normalize
 from harness.train.fold import train_fold
 from harness.train.resume import capture
@@ -99,13 +100,30 @@ def test_the_score_is_that_of_the_averaged_weights(learned: tuple[FoldTraining, 
 
 def test_the_rows_out_of_fold_add_up_to_the_score(learned: tuple[FoldTraining, list[Epoch]]) -> None:
     training, epochs = learned
-    rows = out_of_fold(training)
+    rows = out_of_fold(training).rows
     counts = rows[["tp", "fp", "fn", "valid"]].sum()
     assert counts["tp"] / (counts["tp"] + counts["fp"] + counts["fn"]) == epochs[-1].iou
     assert (counts["tp"] + counts["fp"]) / counts["valid"] == epochs[-1].predicted_share
     validated = training.data.split.validation(training.data.samples, 0)
     assert sorted(rows["photo"]) == sorted(training.data.samples["photo"].iloc[validated].unique())
     assert set(rows["fold"]) == {0}
+
+
+def test_what_is_kept_gives_the_score_at_every_threshold(learned: tuple[FoldTraining, list[Epoch]]) -> None:
+    training, epochs = learned
+    pixels = out_of_fold(training).pixels
+    tp, fp = (np.stack(pixels[name].tolist()).sum(axis=0) for name in ("tp", "fp"))
+    scores = dict(zip(THRESHOLDS.tolist(), tp / (pixels["positive"].sum() + fp), strict=True))
+    assert scores[0.0] == epochs[-1].iou
+    bias = output_layer(training.kept()).bias
+    for logit in (-1.5, 2.0):
+        with torch.no_grad():
+            bias -= logit
+        shifted = iou(validate(training))
+        with torch.no_grad():
+            bias += logit
+        assert scores[logit] == pytest.approx(shifted, abs=1e-3)  # the sums are rounded otherwise
+        assert abs(scores[logit] - scores[0.0]) > 2e-3
 
 
 def test_averaging_is_an_exponential_mean_of_parameters_and_batch_statistics(tiny: Tiny) -> None:
@@ -131,7 +149,7 @@ def test_the_score_is_counted_at_the_files_own_size(tiny: Tiny, tmp_path: Path) 
     small = replace(data, cache=build_cache(data.samples, root, study.data, tmp_path))
     training = prepare(study, small, 0, device=CPU)
     set_output_bias(training.network, 0.0)  # so that some pixels are predicted
-    rows = out_of_fold(training).set_index("photo")
+    rows = out_of_fold(training).rows.set_index("photo")
     assert (rows["valid"] == SIDE * SIDE).all()
     for position in data.split.validation(data.samples, 0):
         assert small.cache.image(position).shape == (32, 32)
@@ -310,7 +328,7 @@ def test_positions_are_not_labels(tiny: Tiny) -> None:
     data = tiny.data()
     labeled = data.samples.set_axis(np.arange(len(data.samples))[::-1])
     photos = [
-        out_of_fold(prepare(tiny.study, replace(data, samples=samples), 0, device=CPU))
+        out_of_fold(prepare(tiny.study, replace(data, samples=samples), 0, device=CPU)).rows
         for samples in (data.samples, labeled)
     ]
     pd.testing.assert_frame_equal(photos[0], photos[1])

@@ -20,9 +20,10 @@ from harness.evaluate.scores import mean_iou
 from harness.execute.task import carry_out
 from harness.model.metrics import NO_PIXELS, count_pixels, iou
 from harness.model.networks import build_network
+from harness.model.outoffold import FILES
 from harness.model.predict import network_logits, predict_photos
 from harness.train.checkpoint import MANIFEST, WEIGHTS, is_committed
-from harness.train.foldrun import OUT_OF_FOLD, RESULT, FoldJob, FoldResult, committed_result, run_fold
+from harness.train.foldrun import RESULT, FoldJob, FoldResult, committed_result, run_fold
 from harness.train.outbox import OUTBOX, OutboxReader
 from tests.conftest import SHORT, Tiny
 
@@ -46,7 +47,8 @@ def assert_same_work(one: FoldResult, other: FoldResult) -> None:
     """Hold two fold runs to each other to the last bit."""
     assert one.work() == other.work()
     assert sha256(one.weights) == sha256(other.weights)
-    assert sha256(Path(one.folder) / OUT_OF_FOLD) == sha256(Path(other.folder) / OUT_OF_FOLD)
+    for name in FILES:
+        assert sha256(Path(one.folder) / name) == sha256(Path(other.folder) / name)
     told = [[without_marks(e) for e in epochs_of(Path(r.folder))] for r in (one, other)]
     assert told[0] == told[1]
 
@@ -59,7 +61,7 @@ def done(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[FoldJob,
 
 def test_a_fold_run_commits_its_weights_rows_epochs_and_result(done: tuple[FoldJob, FoldResult]) -> None:
     job, result = done
-    assert {p.name for p in job.final.iterdir()} == {WEIGHTS, OUT_OF_FOLD, OUTBOX, RESULT, MANIFEST}
+    assert {p.name for p in job.final.iterdir()} == {WEIGHTS, *FILES, OUTBOX, RESULT, MANIFEST}
     assert [p.name for p in job.final.parent.iterdir()] == ["0"]
     assert committed_result(job.final) == result
     assert [e["number"] for e in epochs_of(job.final)] == [1, 2, 3, 4, 5]
