@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.soak_kills import Size, Tally, soak
 from benchmarks.study_ending import committed, intact, read_ending
+from harness.model.outoffold import FILES
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def test_a_study_whose_driver_and_workers_are_killed_ends_as_one_that_was_left_a
     ending = read_ending(soaked.home)
     assert [number for number, *_ in ending.trials] == [0, 1]
     assert set(ending.runs.values()) <= {"FINISHED", "KILLED"}  # a trial may collapse in its second fold
-    assert len(ending.runs) == 1 + 2 + len(ending.files) / 2
+    assert len(ending.runs) == 1 + 2 + len(ending.files) / (1 + len(FILES))
 
 
 def test_a_changed_byte_of_weights_is_a_difference_and_a_lost_fold(soaked: Soaked, copy: Path) -> None:

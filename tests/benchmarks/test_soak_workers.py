@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.soak_workers import wrong
 from benchmarks.study_ending import Ending, read_ending
+from harness.model.outoffold import FILES
 from tests.conftest import Tiny
 from tests.test_drive import driven, started
 
@@ -23,7 +24,7 @@ def endings(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, empty_mlflow: 
 def test_one_worker_and_two_give_the_same_study(endings: list[Ending]) -> None:
     one, two = endings
     assert wrong(two, one, 2) == []
-    assert len(one.files) == 8
+    assert len(one.files) == 4 * (1 + len(FILES))
     assert [state for _, state, *_ in one.trials] == ["COMPLETE", "COMPLETE"]
 
 
