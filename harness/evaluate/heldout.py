@@ -3,7 +3,7 @@
 docs/statistics.md has the test, why this one, and how often it says "better" of two equal models.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
@@ -56,16 +56,16 @@ def level_of_look(look: int) -> float:
 
 
 def held_out_test(
-    candidate: GroupCounts, champion: GroupCounts | None, *, look: int, seed: int = 0, level: float = 0.95
+    candidate: GroupCounts, rival: GroupCounts, *, look: int, seed: int = 0, level: float = 0.95
 ) -> HeldOutTest:
-    """Return whether the pooled IoU of the candidate is above the champion's (or above 0) on held-out groups.
+    """Return whether the pooled IoU of the candidate is above the rival's on held-out groups.
 
-    `level` is that of the interval. Raises PromotionRefused where the looks are spent, DataError where the two were
-    not counted on the same groups.
+    The rival is the champion, or where there is none the best baseline without learning: to be above 0 says nothing,
+    as whatever touches a few objects is. `level` is that of the interval. Raises PromotionRefused where the looks are
+    spent, DataError where the two were not counted on the same groups.
     """
     wanted = level_of_look(look)
-    a = candidate.one_fold
-    b = replace(a, tp=np.zeros_like(a.tp)) if champion is None else champion.one_fold
+    a, b = candidate.one_fold, rival.one_fold
     refuse_other_groups(a, b)
     found = difference(a, b, level=level)
     differ = (a.tp != b.tp) | (a.union != b.union)

@@ -21,6 +21,7 @@ TRIED = 400  # unrelated pairs that are aligned to see whether anything is share
 OFTEN = 1 / 3  # of them that lie on each other by their key points, from which on something is
 STRANGERS = 6  # that a picture is then held against, mirrored too
 MOSTLY = 1 / 2  # of them that agree with a block which is shared
+NEARLY_ALL = 0.9  # of a picture's blocks with a texture; so much is no holder but the thing itself
 
 Mask = NDArray[np.bool_]
 
@@ -45,12 +46,17 @@ class Shared:
         return recognize(pixels, without=mask), float(mask.mean())
 
     def blocks(self, mark: Fingerprint, group: str) -> Mask:
-        """Return the blocks (rows, columns) of a picture's texture that most of some strangers agree with."""
+        """Return the blocks (rows, columns) of a picture's texture that most of some strangers agree with.
+
+        None where that would be nearly all of them: strangers so alike are copies under wrong ids, not to be hidden.
+        """
         others = np.flatnonzero(self.groups != group)
         rng = np.random.default_rng([self.seed, *mark.texture.ravel()[:STRANGERS].tolist()])
         strangers = rng.choice(others, min(STRANGERS, len(others)), replace=False)
         agree = [_agree(mark, self.marks[stranger]) for stranger in strangers]
-        return np.asarray(np.sum(agree, axis=0) >= MOSTLY * len(strangers))
+        shared = np.asarray(np.sum(agree, axis=0) >= MOSTLY * len(strangers))
+        textured = ~np.isnan(compare_blocks(mark, mark, np.eye(2, 3), mirrored=False))
+        return np.asarray(shared & (shared.sum() < NEARLY_ALL * textured.sum()))
 
 
 def find_shared(

@@ -9,7 +9,7 @@ from harness.data.copies import canary, plants, search
 from harness.data.copies.search import find_copies
 from harness.data.copies.shared import find_shared
 from harness.data.kept import Kept
-from tests.data.copies.conftest import marks, own_groups, picture
+from tests.data.copies.conftest import mark, marks, own_groups, picture
 
 COUNT = 30
 WAYS = ["re-encoded", "resized", "relit", "mirrored", "turned"]
@@ -74,3 +74,10 @@ def test_surfaces_of_one_kind_share_nothing(kind):
 def test_copies_of_one_thing_in_a_small_set_are_no_holder():
     family = [one for number in range(6) for one in marks("grain", 1, number) * 5]
     assert find_shared(family, own_groups(30)) is None
+
+
+def test_many_pictures_of_two_scenes_under_own_ids_are_not_hidden_as_a_holder():
+    scenes = [mark("grain", number) for number in range(2) for _ in range(20)]
+    common = find_shared(scenes, own_groups(40))
+    assert common is not None
+    assert not any(common.blocks(scenes[row], f"g{row:03}").any() for row in (0, 19, 20, 39))
