@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.errors import DataError
 from harness.model.boundary import count_boundary
 from harness.model.histogram import (
     FINE,
@@ -58,9 +59,12 @@ FILES = (ROWS, PIXELS, HISTOGRAMS, OBJECTS)
 
 
 def read_out_of_fold(folder: Path) -> OutOfFold | None:
-    """Return what a folder has; None where it was committed before all of it was kept."""
-    if not all((folder / name).is_file() for name in FILES):
+    """Return what a folder has; None where it was committed before all of it was kept. Raises DataError for a part."""
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing == [PIXELS, HISTOGRAMS, OBJECTS]:
         return None
+    if missing:
+        raise DataError(f"{folder}: {missing[0]} is gone; `run` trains this fold again")
     return OutOfFold(*(pd.read_parquet(folder / name) for name in FILES))
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from harness.errors import DataError
 from harness.model.histogram import COARSE, FINE, THRESHOLDS, bins_of, histogram_of
 from harness.model.metrics import count_row
 from harness.model.outoffold import FILES, WHOLE_GROUP, Collector, OutOfFold, read_out_of_fold
@@ -84,12 +85,25 @@ def test_equal_predictions_make_equal_bytes_and_are_read_back(kept: OutOfFold, t
     assert files == collected(pictures()).files()
     assert tuple(files) == FILES
     for name, content in files.items():
-        assert read_out_of_fold(tmp_path) is None  # a part is not enough
         (tmp_path / name).write_bytes(content)
     back = read_out_of_fold(tmp_path)
     assert back is not None
     for name in ("rows", "pixels", "histograms", "objects"):
         pd.testing.assert_frame_equal(getattr(back, name), getattr(kept, name), check_dtype=False)
+
+
+def test_rows_alone_are_of_an_older_fold_and_other_parts_are_damage(kept: OutOfFold, tmp_path: Path) -> None:
+    for name, content in kept.files().items():
+        (tmp_path / name).write_bytes(content)
+    for gone in FILES[1:]:
+        content = (tmp_path / gone).read_bytes()
+        (tmp_path / gone).unlink()
+        with pytest.raises(DataError, match=f"{gone} is gone"):
+            read_out_of_fold(tmp_path)
+        (tmp_path / gone).write_bytes(content)
+    for gone in FILES[1:]:
+        (tmp_path / gone).unlink()
+    assert read_out_of_fold(tmp_path) is None
 
 
 def test_a_fold_without_any_object_is_written_and_read_too(tmp_path: Path) -> None:

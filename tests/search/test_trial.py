@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import DataError
+from harness.model.outoffold import FILES
 from harness.search.trial import MemoryRecorder, Together, TrialResult
 from tests.search.formula import Formula, Home, study
 
@@ -43,7 +45,7 @@ def test_numbers_are_computed_once_and_no_caller_can_change_them(result: TrialRe
     try:
         again.metrics()["pr_auc"] = 7.0
         assert again.metrics() == first
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(DataError):
             replace(result).metrics()
     finally:
         for fold in again.folds:
@@ -53,7 +55,8 @@ def test_numbers_are_computed_once_and_no_caller_can_change_them(result: TrialRe
 def test_folds_committed_before_more_was_kept_have_the_scores_of_then(tmp_path: Path) -> None:
     old = Home(tmp_path, study(trials=2)).run(Formula())[0]
     whole = set(replace(old).metrics())
-    (Path(old.folds[0].folder) / "objects.parquet").unlink()
+    for name in FILES[1:]:
+        (Path(old.folds[0].folder) / name).unlink()
     metrics = replace(old).metrics()
     assert metrics["object_recall"] == 0.5
     assert whole - set(metrics) >= {"pr_auc", "threshold", "iou_cross_fitted", "recall_at_1"}
