@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -15,6 +15,7 @@ import cv2
 
 from benchmarks.clean import Clean, CleanSet, run_clean
 from benchmarks.limits import BEYOND, below, missed, verifiable_share
+from benchmarks.markdown import head_of, row_of
 from benchmarks.planted import FORMS, KINDS
 from benchmarks.recall import Cell, PlantedSet, run_planted, summed
 from benchmarks.textures import TEXTURES
@@ -57,30 +58,30 @@ def _list(heading: str, lines: Sequence[str]) -> None:
 def recalls(cells: Sequence[Cell]) -> Iterator[str]:
     """Yield the table of recall among verifiable pairs, a row a kind; false merges in the last column."""
     columns = [(texture, form) for texture in TEXTURES if texture != "brushed" for form in FORMS]
-    yield from _head(["planted", *(f"{texture} {form}" for texture, form in columns), "false merges"])
+    yield from head_of(["planted", *(f"{texture} {form}" for texture, form in columns), "false merges"])
     table = {(cell.kind, cell.texture, cell.form): cell for cell in cells}
     for kind in KINDS:
         found = [_of(table.get((kind, *column))) for column in columns]
-        yield _row([kind, *found, str(sum(cell.false_merges for cell in cells if cell.kind == kind))])
+        yield row_of([kind, *found, str(sum(cell.false_merges for cell in cells if cell.kind == kind))])
 
 
 def unverifiables(cells: Sequence[Cell]) -> Iterator[str]:
     """Yield the table of planted pairs of which a picture is unverifiable, all kinds together."""
-    yield from _head(["pairs with an unverifiable picture", "planted", "found", "listed only"])
+    yield from head_of(["pairs with an unverifiable picture", "planted", "found", "listed only"])
     for texture, form in dict.fromkeys((cell.texture, cell.form) for cell in cells):
         rows = [cell for cell in cells if (cell.texture, cell.form) == (texture, form)]
         others = sum(cell.planted - cell.verifiable for cell in rows)
         found = sum(cell.others_found for cell in rows)
-        yield _row([f"{texture} {form}", *map(str, (others, found, others - found))])
+        yield row_of([f"{texture} {form}", *map(str, (others, found, others - found))])
 
 
 def by_texture(cells: Sequence[Cell]) -> Iterator[str]:
     """Yield the table of brushed surfaces, which are compared by whole texture."""
-    yield from _head(["brushed", *FORMS])
+    yield from head_of(["brushed", *FORMS])
     table = {(cell.kind, cell.form): cell for cell in cells if cell.texture == "brushed"}
     for kind in KINDS:
         rows = [table.get((kind, form)) for form in FORMS]
-        yield _row(
+        yield row_of(
             [kind, *(f"{row.found + row.others_found} of {row.planted}" if row else "" for row in rows)]
         )
 
@@ -95,7 +96,7 @@ def clean_sets(cleans: Sequence[Clean]) -> Iterator[str]:
         "suspects",
         "key points asked for",
     )
-    yield from _head([*head, "pairs by average hash"])
+    yield from head_of([*head, "pairs by average hash"])
     for texture, form in dict.fromkeys((clean.texture, clean.form) for clean in cleans):
         rows = [clean for clean in cleans if (clean.texture, clean.form) == (texture, form)]
         share = verifiable_share(cleans, texture, form)
@@ -103,7 +104,7 @@ def clean_sets(cleans: Sequence[Clean]) -> Iterator[str]:
             [getattr(row, name) for row in rows] for name in ("sure", "suspects", "threshold", "hash_pairs")
         ]
         listed = [", ".join(map(str, several)) for several in numbers]
-        yield _row([f"{texture} {form}", f"{len(rows)} x {rows[0].pictures}", f"{share:.1%}", *listed])
+        yield row_of([f"{texture} {form}", f"{len(rows)} x {rows[0].pictures}", f"{share:.1%}", *listed])
 
 
 def _tasks(*, quick: bool) -> Iterator[Task]:
@@ -146,15 +147,6 @@ def _of(cell: Cell | None) -> str:
     if cell is None or cell.recall is None:
         return "-"
     return f"{cell.recall:.1%} of {cell.verifiable}"
-
-
-def _head(names: Sequence[str]) -> Iterator[str]:
-    yield _row(names)
-    yield _row(["---"] * len(names))
-
-
-def _row(values: Iterable[str]) -> str:
-    return f"| {' | '.join(values)} |"
 
 
 if __name__ == "__main__":

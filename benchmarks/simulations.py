@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,6 +15,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from benchmarks.interval_rivals import RIVALS
+from benchmarks.markdown import head_of, row_of
 from benchmarks.simulated_groups import World, icc_of, true_iou
 from benchmarks.simulated_studies import (
     BY_CROPS,
@@ -84,14 +85,14 @@ def coverages(results: Results, large: int) -> Iterator[str]:
     for icc in ICC:
         yield f"icc asked for {icc}: measured {icc_of(World(icc)):.3f} between the IoUs of pictures."
     yield ""
-    yield from _head(["covered", *(f"icc {cell.icc}, {cell.groups} groups" for cell in results)])
+    yield from head_of(["covered", *(f"icc {cell.icc}, {cell.groups} groups" for cell in results)])
     for name in (SHIPPED, POOLED, PAIRED, *RIVALS, BY_CROPS):
-        yield _row([name, *(_share(columns[name]) for columns in results.values())])
-    yield _row(["error of the headline", *(_mean(columns["error"]) for columns in results.values())])
+        yield row_of([name, *(_share(columns[name]) for columns in results.values())])
+    yield row_of(["error of the headline", *(_mean(columns["error"]) for columns in results.values())])
     yield ""
-    yield from _head(["mean width", *(f"icc {cell.icc}, {cell.groups} groups" for cell in results)])
+    yield from head_of(["mean width", *(f"icc {cell.icc}, {cell.groups} groups" for cell in results)])
     for name in (SHIPPED, POOLED, PAIRED, *RIVALS, BY_CROPS):
-        yield _row([name, *(f"{np.mean(columns[f'{name}, width']):.3f}" for columns in results.values())])
+        yield row_of([name, *(f"{np.mean(columns[f'{name}, width']):.3f}" for columns in results.values())])
 
 
 def optimisms(results: Results, large: int) -> Iterator[str]:
@@ -107,12 +108,12 @@ def optimisms(results: Results, large: int) -> Iterator[str]:
         "gain": "true gain of choosing",
     }
     covered = ("interval of corrected covers", "interval of the best as it came covers")
-    yield from _head(["sd of true IoU", "groups", *names.values(), "sd of corrected", *covered])
+    yield from head_of(["sd of true IoU", "groups", *names.values(), "sd of corrected", *covered])
     for cell, columns in results.items():
         means = [_mean(columns[name]) for name in names]
         shares = [_share(columns[name]) for name in ("covered", "covered before")]
         spread = f"{np.std(columns['after']):.3f}"
-        yield _row([f"{cell.deviation:g}", str(cell.groups), *means, spread, *shares])
+        yield row_of([f"{cell.deviation:g}", str(cell.groups), *means, spread, *shares])
 
 
 def false_betters(results: Results, large: int) -> Iterator[str]:
@@ -122,13 +123,15 @@ def false_betters(results: Results, large: int) -> Iterator[str]:
     levels = [level_of_look(look) for look in range(1, LOOKS + 1)]
     looks = [f"look {look} at {level:g}" for look, level in enumerate(levels, 1)]
     rivals = ("paired t at 0.025", "bootstrap-t at 0.025")
-    yield from _head(["models", "groups", "true IoU of both", looks[0], "upper 97.5 %", *looks[1:], *rivals])
+    yield from head_of(
+        ["models", "groups", "true IoU of both", looks[0], "upper 97.5 %", *looks[1:], *rivals]
+    )
     for cell, columns in results.items():
         shares = [_rate(columns, level) for level in levels]
         bound = f"{upper_bound(better(columns), len(columns['p'])):.4f}"
         others = [_rate(columns, levels[0], test) for test in ("t", "bootstrap-t")]
         both = " and ".join(f"{iou:.4f}" for iou in true_iou(*cell.models(large), large, seed=3))
-        yield _row([cell.kind, str(cell.groups), both, shares[0], bound, *shares[1:], *others])
+        yield row_of([cell.kind, str(cell.groups), both, shares[0], bound, *shares[1:], *others])
 
 
 def powers(results: Results, large: int) -> Iterator[str]:
@@ -136,10 +139,10 @@ def powers(results: Results, large: int) -> Iterator[str]:
     yield f"A better model on held-out groups: share called better at look 1, {_studies(results)} a cell; in brackets"
     yield "what the formula says of the mean paired deviation."
     yield ""
-    yield from _head(["gain in IoU", *(f"{groups} groups" for groups in POWER_GROUPS)])
+    yield from head_of(["gain in IoU", *(f"{groups} groups" for groups in POWER_GROUPS)])
     for gain in GAINS:
         cells = {cell: columns for cell, columns in results.items() if cell.gain == gain}
-        yield _row([f"{gain:+g}", *(_power(cell, columns) for cell, columns in cells.items())])
+        yield row_of([f"{gain:+g}", *(_power(cell, columns) for cell, columns in cells.items())])
 
 
 TABLES = {"coverage": coverages, "optimism": optimisms, "heldout": false_betters, "power": powers}
@@ -187,15 +190,6 @@ def _mean(values: Sequence[float]) -> str:
 
 def _rate(columns: Columns, level: float, test: str = "p") -> str:
     return _share([float(value <= level) for value in columns[test]])
-
-
-def _head(names: Sequence[str]) -> Iterator[str]:
-    yield _row(names)
-    yield _row(["---"] * len(names))
-
-
-def _row(values: Iterable[str]) -> str:
-    return f"| {' | '.join(values)} |"
 
 
 if __name__ == "__main__":
