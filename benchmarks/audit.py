@@ -21,11 +21,11 @@ from benchmarks.recall import Cell, PlantedSet, run_planted, summed
 from benchmarks.textures import TEXTURES
 
 PAIRS = 300  # planted in each cell
-PAIRS_BEYOND = 150  # of a texture that is not held to the limits
+PAIRS_BEYOND = 75  # of a texture that is not held to the limits
 PER_SET = {
     "brushed": 150
 }  # planted pairs at a time: overlaps without key points are looked for in 500 pictures
-CLEAN_PICTURES, CLEAN_SETS = 500, 5
+CLEAN_PICTURES, CLEAN_SETS, CLEAN_BEYOND = 500, 5, 2
 QUICK = 20  # times less of everything
 WORKERS = 2
 
@@ -118,7 +118,8 @@ def _tasks(*, quick: bool) -> Iterator[Task]:
                 yield PlantedSet(texture, form, first, size)
     pictures = CLEAN_SETS * CLEAN_PICTURES // less if quick else CLEAN_PICTURES
     for texture in TEXTURES:
-        for number in range(1 if quick else CLEAN_SETS):
+        sets = CLEAN_BEYOND if texture in BEYOND else CLEAN_SETS
+        for number in range(1 if quick else sets):
             yield CleanSet(texture, number * pictures, pictures)
 
 
