@@ -41,8 +41,9 @@ bench: $(READY) ## time, as ratios side by side
 bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit finds (tens of minutes)
 	$(BIN)/python -m benchmarks.audit
 
-bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 images
+bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 images, of the study's at 5,000 trials
 	$(BIN)/python -m benchmarks.report_size
+	$(BIN)/python -m benchmarks.report_page
 
 bench-scale: $(READY) ## seconds and memory of an audit of 10,000 and 50,000 pictures (long)
 	$(BIN)/python -m benchmarks.scale

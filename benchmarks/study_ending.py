@@ -13,7 +13,7 @@ import optuna
 
 from harness.errors import DataError
 from harness.model.outoffold import FILES
-from harness.report import read_leaderboard
+from harness.report.leaderboard import read_leaderboard
 from harness.train.checkpoint import MANIFEST, WEIGHTS, verify
 
 TIMES = ("images_per_second", "seconds")  # what is no result in the ledger and in MLflow

@@ -4,61 +4,20 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from harness.choices import nearest
 from harness.complaint import explain
 from harness.errors import ConfigError
 from harness.paths import put, setting_type
 from harness.ranges import Alternatives, Dimension, Value, parse
+from harness.settings import Choice, Count, Pixel, Positive, Settings, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Pixel = Annotated[int, Field(ge=0)]  # a value as stored in a file
+__all__ = ["Choice", "Data", "Folds", "MaskValues", "Search", "Settings", "Study", "is_group", "known_paths"]
+
 FIXED = frozenset(
-    {"name", "description", "profile", "execute", "search", "folds", "data", "seed"}
+    {"name", "description", "profile", "execute", "search", "folds", "data", "seed", "report", "protocol"}
 )  # over all trials
-
-
-class Settings(BaseModel):
-    """Frozen; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch_for_a_number(cls, value: Any, info: Any) -> Any:
-        if isinstance(value, bool) and setting_type(cls.model_fields[info.field_name].annotation) in (
-            int,
-            float,
-        ):
-            raise ValueError("must be a number")
-        return value
-
-
-class Choice(Settings):
-    """A name from a table and its settings; written `name` or `{name: {setting: value}}`."""
-
-    name: str
-    settings: dict[str, Any] = {}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_yaml(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"name": value}
-        if (
-            isinstance(value, dict)
-            and set(value) <= {"name", "settings"}
-            and isinstance(value.get("name"), str)
-        ):
-            return value
-        if isinstance(value, dict) and len(value) == 1:
-            ((name, settings),) = value.items()
-            if settings is None or isinstance(settings, dict):
-                return {"name": name, "settings": settings or {}}
-        raise ValueError("write a name, or one name with its settings: {name: {setting: value}}")
 
 
 class MaskValues(Settings):
@@ -148,11 +107,14 @@ class Search(Settings):
     """Budget, sampler and space; every key that is no setting here is a path of the space."""
 
     trials: Count = 20
+    second_look: Annotated[int, Field(ge=0, le=20)] = (
+        0  # best trials that run again, with fresh seeds and folds
+    )
     window: Count = 4
     startup: Annotated[int, Field(ge=0)] = 8  # trials drawn at random before TPE starts
     pruner: Choice = Choice(name="median")
     baselines: tuple[dict[str, Any], ...] = ()
-    space: dict[str, Any] = {}
+    space: dict[str, Any] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -163,6 +125,19 @@ class Search(Settings):
         return {k: v for k, v in value.items() if k in own} | {
             "space": {k: v for k, v in value.items() if k not in own}
         }
+
+
+class Protocol(Settings):
+    """How the best trial is proven; it decides no trial's result."""
+
+    nested: bool = False  # search again without each fold in turn, and score what is found on that fold
+
+
+class Report(Settings):
+    """What is shown of the best trials; it decides no result."""
+
+    maps: Annotated[int, Field(ge=0)] = 3  # best trials whose out-of-fold probability maps are kept
+    gallery: Annotated[int, Field(ge=0, le=50)] = 6  # pictures of each kind
 
 
 class Study(Settings):
@@ -180,6 +155,8 @@ class Study(Settings):
     train: Train = Train()
     execute: Choice = Choice(name="local")
     search: Search = Search()
+    report: Report = Report()
+    protocol: Protocol = Protocol()
 
     @model_validator(mode="after")
     def _space_is_sound(self) -> Self:
@@ -233,8 +210,9 @@ class Study(Settings):
 
     def decisive(self) -> dict[str, Any]:
         """Return the settings that decide the result, nested: all but names, budget, paths and where it is computed."""
-        tree = self.model_dump(mode="json", exclude={"name", "description", "execute"})
-        tree["search"].pop("trials")
+        tree = self.model_dump(mode="json", exclude={"name", "description", "execute", "report", "protocol"})
+        for name in ("trials", "second_look"):
+            tree["search"].pop(name)
         tree["data"].pop("dataset")  # the split's id covers the content
         for name in ("loader_workers", "loader_timeout", "checkpoint_every"):
             tree["train"].pop(name)

@@ -13,8 +13,10 @@ from typing import Any
 from harness.config import Study
 from harness.errors import ConfigError, DataError, HarnessError, TrackingError
 from harness.execute.task import Key
+from harness.report.trialpage import write_lost_pages
 from harness.retell import retell
 from harness.search.database import optuna_url, refuse_other_database
+from harness.search.groups import FOLDER as GROUPS
 from harness.search.ledger import BASELINES, STUDY, TRIALS, Ledger, lost_parts, read_facts
 from harness.search.lock import DriverLock, only_driver
 from harness.search.repair import remove_leftovers, unusable_folds
@@ -155,7 +157,9 @@ class Examination:
         results: Mapping[int, TrialResult],
         damaged: Collection[int],
     ) -> None:
-        """Let the messages tell what they know nothing of, or another end."""
+        """Write the pages of trials that are gone; let the messages tell what they know nothing of, or another end."""
+        if pages := write_lost_pages(work, facts, results, damaged):
+            self._mended(work, f"the pages of trials {', '.join(map(str, pages))} were lost: written again")
         if lost := retell(outbox, facts, work, results, damaged):
             what = " and ".join(lost)
             self._mended(work, f"what MLflow is to be told of {what} was lost: told anew from Optuna")
@@ -226,7 +230,7 @@ class Examination:
         for (trial, fold), reason in damaged.items():
             place = fold_folder(work, trial, fold)
             self._left(work, f"{place} is not what was committed: the next run trains it anew ({reason})")
-        if TRIALS in lost_parts(work / "ledger", results) and not damaged:
+        if {TRIALS, GROUPS} & set(lost_parts(work / "ledger", results)) and not damaged:
             Ledger(work / "ledger", results).write_trials()
             self._mended(work, "the table of its trials was lost or not that of Optuna: rebuilt")
         return damaged

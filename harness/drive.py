@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,28 +12,34 @@ import pandas as pd
 from rich.console import Console
 
 from harness.data.audit import HELD_OUT
-from harness.errors import Interrupted
+from harness.data.folds import freeze, with_fresh_folds
+from harness.errors import DataError, Interrupted
 from harness.execute.executors import build_executor
 from harness.execute.task import Executor
 from harness.model.classical import baseline_scores
 from harness.prepare import Files, Prepared, facts, study_facts, write_files
 from harness.progress import Progress
-from harness.report import Leaderboard, as_markdown, read_leaderboard, study_metrics
+from harness.report.leaderboard import Leaderboard, read_leaderboard
+from harness.report.table import as_note
+from harness.report.trialpage import write_lost_pages, write_trial_page
+from harness.retell import close_complete
 from harness.search.database import note_database, optuna_url
 from harness.search.ledger import Ledger, kept_baselines
 from harness.search.lock import DriverLock, only_driver
+from harness.search.looks import Looks, best_trials
 from harness.search.optimize import JobMaker, Search
 from harness.search.repair import remove_leftovers, train_anew, unusable_folds
 from harness.search.slots import Slots
 from harness.search.trial import State, Together, TrialPlan
+from harness.showcase import keep_maps, show_best
 from harness.tracking.delivery import Delivery
 from harness.tracking.home import home_id
 from harness.tracking.outbox import Outbox
 from harness.tracking.recorder import OutboxRecorder, study_files
 from harness.tracking.sender import Sender
 from harness.tracking.store import Store
-from harness.train.checkpoint import write_synced
 from harness.train.foldrun import FoldJob, fold_folder
+from harness.train.start import FoldData
 
 LAST_WAIT = (
     5.0  # s for MLflow when the run ends otherwise than by its last trial; what waits is delivered next time
@@ -80,7 +86,9 @@ def drive(
         with closing(Slots(prepared.study, prepared.identity, url, files.work, lock.hold)) as slots:
             own = home_id(home, store, tell)  # before the outbox is read: a copy's is told anew
             outbox = Outbox(files.work, lock.hold)
-            recorder = OutboxRecorder(outbox, study_facts(facts(prepared), str(prepared.root)), files.work)
+            known = facts(prepared)
+            draw = partial(write_trial_page, files.work, known)
+            recorder = OutboxRecorder(outbox, study_facts(known, str(prepared.root)), files.work, draw=draw)
             # after Slots: both bring their databases up to date with Alembic, which can do one at a time
             sender = Sender(outbox, Delivery(store, prepared.key, files.work, own), tell)
             sender.start()
@@ -107,18 +115,19 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
         log = files.work / "workers.log"
         with closing(build_executor(prepared.study.execute, log=log, tell=tell)) as executor:
             _mend(desk, ledger, executor)
+            write_lost_pages(files.work, facts(prepared), ledger.results)
             ledger.open_study(facts(prepared), baselines)
             recorder.open_study(study_files(files.work, files.split))
             _search(desk, ledger, executor)
+            _look_again(desk, ledger, executor)
+            _show_best(desk, ledger)
     except BaseException as error:
         with contextlib.suppress(Exception):  # what ended the run is what has to be told
-            note = as_markdown(read_leaderboard(ledger.folder))
+            note = as_note(read_leaderboard(ledger.folder))
             recorder.close_study(*_ending(error), note=note, metrics={})
         desk.sender.finish(most=LAST_WAIT)
         raise
-    board = read_leaderboard(ledger.folder)
-    write_synced(ledger.folder / "report.md", as_markdown(board).encode())
-    recorder.close_study("complete", "", note=as_markdown(board), metrics=study_metrics(board))
+    board = close_complete(recorder, files.work)
     desk.sender.finish(desk.should_stop)
     if desk.should_stop():
         raise Interrupted(f"stopped with all {len(board.trials)} trials done")
@@ -154,6 +163,38 @@ def _mend(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
         desk.console.print(line, highlight=False, soft_wrap=True)
     make_job = _job_maker(desk.prepared, desk.files)
     train_anew(ledger.results, folds, make_job, executor, desk.should_stop)
+
+
+def _look_again(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
+    """Run the best trials once more, those that were not yet, with fresh seeds and folds."""
+    wanted = best_trials(ledger.results, desk.prepared.study.search.second_look)
+    trials = [ledger.results[number] for number in wanted if ledger.results[number].second is None]
+    if not trials:
+        return
+    split, samples = desk.prepared.split, desk.prepared.samples
+    fresh = with_fresh_folds(split, samples, desk.prepared.study.seed)
+    files = replace(desk.files, split=freeze(fresh, desk.files.split.parent))
+    desk.console.print(f"second look at trials {', '.join(map(str, wanted))}", highlight=False)
+    folds = range(split.count, fresh.count)
+    with Progress(desk.console, len(trials), len(folds), 0) as progress:
+        recorder = Together([desk.recorder, ledger, progress])
+        make_job = _job_maker(replace(desk.prepared, split=fresh), files)
+        Looks(files.work, make_job, folds, executor, recorder).run(trials, desk.should_stop)
+
+
+def _show_best(desk: _Desk, ledger: Ledger) -> None:
+    """Keep the probability maps of the best trials, and the gallery of the one that is chosen."""
+    work, settings = desk.files.work, desk.prepared.study.report
+    data = FoldData(desk.prepared.samples, desk.prepared.split, desk.files.cache)
+    results = [ledger.results[number] for number in best_trials(ledger.results, settings.maps)]
+    try:
+        for folder in keep_maps(work, results, data, desk.should_stop):
+            result = ledger.results[int(folder.parent.name)]
+            desk.recorder.close_trial(result, files=[(folder, folder.name)])
+        if (chosen := read_leaderboard(ledger.folder).chosen) is not None:
+            show_best(work, ledger.results[chosen["trial"]], data, settings.gallery)
+    except DataError as error:  # weights that were dropped to make room
+        desk.console.print(f"no pictures of the best trials: {error}", highlight=False, soft_wrap=True)
 
 
 def _job_maker(prepared: Prepared, files: Files) -> JobMaker:

@@ -9,6 +9,7 @@ HarnessError                     1
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
 ├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
+├── NotReproduced                4   a fold trained again ended otherwise than it was committed
 └── Interrupted                 75   stopped; the same command goes on
     └── Blocked                 75   not on request, but by what somebody must mend first
         ├── DiskFull                 there is no room for what must be kept
@@ -60,6 +61,12 @@ class TrackingError(HarnessError):
 
 class PromotionRefused(HarnessError):
     """No model may be promoted, and the message says why."""
+
+    exit_code = 4
+
+
+class NotReproduced(HarnessError):
+    """A fold that was trained again is not what was committed, and the message says by how much."""
 
     exit_code = 4
 

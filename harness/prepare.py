@@ -89,26 +89,51 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
         return _audited(study, index.root, read_manifest(index, study.data, kept=kept), kept, home)
 
 
-def audit_again(known: Mapping[str, Any], dataset: Choice, *, base: Path, home: Path, caches: Path) -> Report:
-    """Return the report of today on what a study with these facts was trained on, now found in `dataset`.
+def audit_again(
+    known: Mapping[str, Any], dataset: Choice, *, base: Path, home: Path, caches: Path
+) -> Prepared:
+    """Return what a study with these facts was trained on, now found in `dataset`, with the leakage report of today.
 
     Raises PromotionRefused where that cannot be read, or is not what it was.
     """
-    study = Study.model_validate(known["settings"])
-    data = study.data.model_copy(update={"dataset": dataset})
     try:
-        index = index_samples(dataset, base=base, cache=caches)
+        study, root, manifest = read_again(known, dataset, base=base, caches=caches)
         with closing(Kept(caches)) as kept:
-            manifest = read_manifest(index, data, kept=kept)
-            if manifest.digest != known["data"]:
-                raise PromotionRefused(
-                    f"{known['key']}: the data are not those it was trained on (manifest {manifest.digest[:16]}, then "
-                    f"{known['data'][:16]}): restore them, or run the study on those of today"
-                )
-            study = study.model_copy(update={"data": data})
-            return _audited(study, index.root, manifest, kept, home).report
+            return _audited(study, root, manifest, kept, home)
     except (ConfigError, DataError) as error:
         raise PromotionRefused(f"{known['key']}: its data cannot be audited again: {error}") from error
+
+
+def study_of(known: Mapping[str, Any]) -> Study:
+    """Return the study with these facts. Raises ConfigError where another version of the code wrote its settings."""
+    try:
+        return Study.model_validate(known["settings"])
+    except ValueError as error:
+        first = " ".join(str(error).splitlines()[1:2])
+        raise ConfigError(
+            f"{known['key']}: its settings cannot be read by this version of the code ({first}); use the one it was "
+            "run with, or run it again"
+        ) from None
+
+
+def read_again(
+    known: Mapping[str, Any], dataset: Choice, *, base: Path, caches: Path
+) -> tuple[Study, Path, Manifest]:
+    """Return the study with these facts, the root of its data as found in `dataset` today, and their manifest.
+
+    Raises DataError where they cannot be read, or are no longer those that it was trained on; ConfigError.
+    """
+    study = study_of(known)
+    data = study.data.model_copy(update={"dataset": dataset})
+    index = index_samples(dataset, base=base, cache=caches)
+    with closing(Kept(caches)) as kept:
+        manifest = read_manifest(index, data, kept=kept)
+    if manifest.digest != known["data"]:
+        raise DataError(
+            f"the data are not those {known['key']} was trained on (manifest {manifest.digest[:16]}, then "
+            f"{known['data'][:16]}): restore them, or run the study on those of today"
+        )
+    return study.model_copy(update={"data": data}), index.root, manifest
 
 
 def _audited(study: Study, root: Path, manifest: Manifest, kept: Kept, home: Path) -> Prepared:
@@ -172,6 +197,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
         "samples": len(samples),
         "groups": int(samples["group"].nunique()),
         "positive_groups": int(positive),
+        "held_out_groups": int(samples.iloc[prepared.split.held_out(samples)]["group"].nunique()),
         "folds": prepared.split.count,
         "rare_classes": prepared.rare,
         "data": prepared.manifest,
@@ -181,14 +207,19 @@ def facts(prepared: Prepared) -> dict[str, Any]:
         "leakage_sha256": prepared.report.digest,
         "code": code_digest(),
         "commit": git_commit(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": installed(),
         "settings": study.model_dump(mode="json"),
     }
 
 
+def installed() -> dict[str, str]:
+    """Return the versions of the packages that decide a study's numbers."""
+    return {package: version(package) for package in PACKAGES}
+
+
 def study_facts(known: Mapping[str, Any], source: str) -> StudyFacts:
     """Return what all runs of a study carry in MLflow, from its facts and the place of its data."""
-    study = Study.model_validate(known["settings"])
+    study = study_of(known)
     return StudyFacts(
         key=known["key"],
         settings=study.decisive(),

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -109,6 +110,10 @@ class Progress:
 
 
 def _verdict(result: TrialResult) -> str:
+    if (look := result.second) is not None:
+        scores = [fold.iou for fold in look.folds]
+        again = f"IoU {fmean(scores):.4f} ± {stdev(scores):.4f}" if scores else f"{look.state}: {look.reason}"
+        return f"second look, {again}; first {result.iou_mean:.4f} ± {result.iou_std:.4f}"
     if result.iou_mean is None:
         return f"{result.state}: {result.reason}" if result.reason else result.state
     return f"IoU {result.iou_mean:.4f} ± {result.iou_std:.4f}"

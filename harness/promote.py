@@ -1,18 +1,32 @@
 """Promote the best complete trial: its fold models become one model, and the alias `champion` means it."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.config import Study
+from harness.contenders import model_contender
 from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, PromotionRefused
 from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
+from harness.prepare import Prepared, study_of
+from harness.proof import NOT_PROVABLE, Court, Proof
+from harness.report.leaderboard import Leaderboard
 from harness.tracking.home import home_id
-from harness.tracking.registry import CHAMPION, champion, log_model, register, set_alias
+from harness.tracking.registry import (
+    CHAMPION,
+    SPLIT_TAG,
+    STUDY_TAG,
+    TRIAL_TAG,
+    champion,
+    log_model,
+    register,
+    set_alias,
+)
 from harness.tracking.runs import (
     attached_report,
     find_trial_run,
@@ -23,12 +37,18 @@ from harness.tracking.runs import (
 from harness.tracking.store import Store
 from harness.train.foldrun import committed_result, fold_folder
 
-THRESHOLD = 0.5  # the one that the headline is computed at
+AT_HEADLINE = 0.0  # logit, of probability .5
+THRESHOLD_TAG, CLAIM_TAG = "harness.threshold", "harness.claim"  # of a version
+LOOK_TAG, HELDOUT_IOU_TAG = "harness.heldout_look", "harness.heldout_iou"  # of one that was looked at
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What was promoted, and what it replaced."""
+    """What was promoted, what it replaced, and what is proven of it.
+
+    threshold: the logit that its mean probability is compared at. look, heldout_iou: of the test on held-out groups;
+    None where there was none.
+    """
 
     model: str
     version: str
@@ -36,34 +56,123 @@ class Promotion:
     iou_mean: float
     iou_std: float
     previous: str | None
+    threshold: float
+    threshold_chosen: bool  # on all folds; else the headline's, as nothing is kept to choose one from
+    claim: str
+    look: int | None
+    heldout_iou: float | None
 
     @property
     def uri(self) -> str:
         return f"models:/{self.model}@{CHAMPION}"
 
+    @property
+    def threshold_sentence(self) -> str:
+        """Return for people what a pixel's probability is compared with, and where that is from."""
+        where = (
+            "the best of single fold models on all folds; what would be best for their mean is not measured"
+            if self.threshold_chosen
+            else "the headline's, since its folds were committed before anything was kept to choose another from"
+        )
+        measured = (
+            f"; at it their mean has IoU {self.heldout_iou:.4f} on held-out groups" if self.look else ""
+        )
+        cut = f"{probability(self.threshold):.4f} (logit {self.threshold:g})"
+        return f"target from probability {cut}: {where}{measured}"
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The best trial, with what its registered version will be made of and carry."""
+
+    facts: Mapping[str, Any]
+    best: Mapping[str, Any]
+    run: str
+    threshold: float
+    settings: Mapping[str, Any]
+    weights: Sequence[Path]
+
+    @property
+    def trial(self) -> int:
+        return int(self.best["trial"])
+
+    def tags(self, proof: Proof) -> dict[str, str]:
+        tags = {
+            STUDY_TAG: self.facts["key"],
+            TRIAL_TAG: str(self.trial),
+            SPLIT_TAG: self.facts["split"],
+            "harness.iou_mean": repr(self.best["iou_mean"]),
+            "harness.iou_std": repr(self.best["iou_std"]),
+            "harness.leakage_sha256": self.facts["leakage_sha256"],
+            "harness.data": self.facts["data"],
+            THRESHOLD_TAG: repr(self.threshold),
+            CLAIM_TAG: proof.claim,
+        }
+        if proof.look is not None:
+            tags |= {LOOK_TAG: str(proof.look), HELDOUT_IOU_TAG: repr(proof.iou)}
+        return tags
+
+    def promoted(self, tags: Mapping[str, str], version: str, previous: str | None) -> Promotion:
+        """Return what is said of a version with these tags."""
+        return Promotion(
+            model=self.facts["name"],
+            version=version,
+            trial=self.trial,
+            iou_mean=self.best["iou_mean"],
+            iou_std=self.best["iou_std"],
+            previous=previous,
+            threshold=float(tags.get(THRESHOLD_TAG, AT_HEADLINE)),
+            threshold_chosen=THRESHOLD_TAG in tags and self.best.get("threshold") is not None,
+            claim=tags.get(CLAIM_TAG, f"{NOT_PROVABLE}: promoted when nothing was asked for"),
+            look=int(tags[LOOK_TAG]) if LOOK_TAG in tags else None,
+            heldout_iou=float(tags[HELDOUT_IOU_TAG]) if LOOK_TAG in tags else None,
+        )
+
 
 def promote_best(
     store: Store,
-    facts: Mapping[str, Any],
-    best: Mapping[str, Any] | None,
+    board: Leaderboard,
     work: Path,
-    audit_again: Callable[[], Report],
+    audit_again: Callable[[], Prepared],
+    caches: Path,
     tell: Callable[[str], None],
 ) -> Promotion:
-    """Register the fold models of trial `best` (a row of the leaderboard) as one model and set the alias.
+    """Register the fold models of a study's best trial as one model and set the alias, where held-out groups allow it.
 
-    Nothing is trained. Done again it changes nothing. Raises PromotionRefused without a complete trial, where the
-    leakage report on the study's run is not the one that the trial refers to, or not as it was attached, or where data
-    or split are no longer those it was trained on, or leak; DataError where a fold's files are not those that were
-    committed.
+    Nothing is trained. Of the trial that is the champion it changes nothing, and looks at nothing. Raises
+    PromotionRefused without a complete trial, where the leakage report on the study's run is not the one that the trial
+    refers to, or not as it was attached, where data or split are no longer those it was trained on, or leak, and where
+    it is not proven to be better (`Court.prove`); DataError where a fold's files are not those that were committed.
     """
+    candidate = _candidate(board, store, work, tell)
+    facts, client = board.facts, store.client()
+    today = audit_again()
+    _refuse_leaks_of_today(facts, today.report)
+    before = champion(client, facts["name"])
+    if before and (before.tags.get(STUDY_TAG), before.tags.get(TRIAL_TAG)) == (
+        facts["key"],
+        str(candidate.trial),
+    ):
+        return candidate.promoted(before.tags, before.version, None)
+    court = Court(today, store, work.parents[1], caches, work, tell)
+    name, of = f"trial {candidate.trial}", {"study": facts["key"], "trial": candidate.trial}
+    contender = model_contender(name, candidate.settings, candidate.weights, today, **of)
+    tags = candidate.tags(court.prove(contender, before))
+    source = log_model(client, candidate.run, settings=candidate.settings, weights=candidate.weights)
+    version = register(client, facts["name"], source=source, run_id=candidate.run, tags=tags)
+    set_alias(client, facts["name"], CHAMPION, version)
+    return candidate.promoted(tags, version, before.version if before else None)
+
+
+def _candidate(board: Leaderboard, store: Store, work: Path, tell: Callable[[str], None]) -> _Candidate:
+    """Return the best trial, its files and its runs as they were left. Raises PromotionRefused, DataError."""
+    facts, best = board.facts, board.chosen
     if best is None:
         raise PromotionRefused(
             f"{facts['key']}: no trial ran all its folds; raise the budget with `run --trials N`"
         )
-    client = store.client()
-    trial = int(best["trial"])
-    study = Study.model_validate(facts["settings"]).with_params(best["params"])
+    client, trial = store.client(), int(best["trial"])
+    study = study_of(facts).with_params(best["params"])
     count = int(facts.get("folds", study.folds.count))  # results of older versions do not say
     folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(count)]
     runs = own_runs(store, client, facts["key"], home_id(work.parents[1], store, tell))
@@ -71,21 +180,9 @@ def promote_best(
     attached = attached_report(runs, facts["key"])
     _refuse_another_report(facts, attached, {f"trial {trial}": referred_report(client, run)})
     refuse_altered_report(runs, facts["key"])
-    _refuse_leaks_of_today(facts, audit_again())
-    source = log_model(client, run, settings=model_settings(study), weights=[fold.weights for fold in folds])
-    before = champion(client, facts["name"])
-    tags = {
-        "harness.trial": str(trial),
-        "harness.study": facts["key"],
-        "harness.iou_mean": repr(best["iou_mean"]),
-        "harness.iou_std": repr(best["iou_std"]),
-        "harness.leakage_sha256": facts["leakage_sha256"],
-        "harness.data": facts["data"],
-    }
-    version = register(client, facts["name"], source=source, run_id=run, tags=tags)
-    set_alias(client, facts["name"], CHAMPION, version)
-    previous = before.version if before and before.version != version else None
-    return Promotion(facts["name"], version, trial, best["iou_mean"], best["iou_std"], previous)
+    threshold = AT_HEADLINE if best.get("threshold") is None else float(best["threshold"])
+    weights = [fold.weights for fold in folds]
+    return _Candidate(facts, best, run, threshold, model_settings(study, threshold), weights)
 
 
 def _refuse_another_report(facts: Mapping[str, Any], attached: bytes, referred: Mapping[str, str]) -> None:
@@ -111,8 +208,13 @@ def _refuse_leaks_of_today(facts: Mapping[str, Any], today: Report) -> None:
         raise PromotionRefused(f"{facts['key']}: audited again, its data leak: {error}") from error
 
 
-def model_settings(study: Study) -> dict[str, Any]:
-    """Return what the served model reads: how to build the network, and how pictures are shown to it."""
+def probability(logit: float) -> float:
+    """Return the probability that a logit stands for."""
+    return 1 / (1 + math.exp(-logit))
+
+
+def model_settings(study: Study, threshold: float) -> dict[str, Any]:
+    """Return what the served model reads: its network, how pictures are shown to it, and the threshold (a logit)."""
     network, _ = architecture(study.network)
     return {
         "schema": 1,
@@ -121,5 +223,5 @@ def model_settings(study: Study) -> dict[str, Any]:
         "white": study.data.white,
         "mean": list(MEAN),
         "std": list(STD),
-        "threshold": THRESHOLD,
+        "threshold": probability(threshold),
     }

@@ -1,12 +1,16 @@
 """What an outbox lost of a study and its finished trials is told anew, from Optuna, the folds and the ledger."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.execute.task import Outcome
 from harness.prepare import study_facts
-from harness.report import as_markdown, read_leaderboard, study_metrics
+from harness.report.files import FOLDER, write_report
+from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
+from harness.report.table import as_note
+from harness.report.trialpage import write_trial_page
 from harness.search.trial import TrialResult
 from harness.tracking.outbox import Outbox
 from harness.tracking.recorder import OutboxRecorder, study_files
@@ -30,7 +34,8 @@ def retell(
     once its budget is used up, if it was not told to have ended otherwise; one that was never opened and has trials to
     do as interrupted.
     """
-    recorder = OutboxRecorder(outbox, study_facts(known, NO_SOURCE), work)
+    draw = partial(write_trial_page, work, known)
+    recorder = OutboxRecorder(outbox, study_facts(known, NO_SOURCE), work, draw=draw)
     done = not but and len(results) >= known["settings"]["search"]["trials"]
     unopened = bool(results) and not recorder.knows()
     if unopened:
@@ -49,7 +54,8 @@ def _tell_trial(recorder: OutboxRecorder, result: TrialResult) -> bool:
     unopened = not recorder.knows(number)
     if unopened:
         recorder.open_trial(result.plan)
-    folds = [_tell_fold(recorder, number, fold) for fold in result.folds]
+    second = result.second.folds if result.second else ()
+    folds = [_tell_fold(recorder, number, fold) for fold in (*result.folds, *second)]
     unended = recorder.end_of(number) != result.state
     if unended:
         recorder.close_trial(result)
@@ -71,8 +77,17 @@ def _tell_fold(recorder: OutboxRecorder, trial: int, result: FoldResult) -> bool
 
 
 def _close_study(recorder: OutboxRecorder, work: Path, *, done: bool) -> None:
-    board = read_leaderboard(work / "ledger")
     if done:
-        recorder.close_study("complete", "", note=as_markdown(board), metrics=study_metrics(board))
+        close_complete(recorder, work)
     else:
-        recorder.close_study("interrupted", "told anew", note=as_markdown(board), metrics={})
+        board = read_leaderboard(work / "ledger")
+        recorder.close_study("interrupted", "told anew", note=as_note(board), metrics={})
+
+
+def close_complete(recorder: OutboxRecorder, work: Path) -> Leaderboard:
+    """Write the report of a study whose budget is used up, tell that it ended with it; return its leaderboard."""
+    board = read_leaderboard(work / "ledger")
+    report = write_report(board, work)
+    note, metrics = as_note(board), study_metrics(board)
+    recorder.close_study("complete", "", note=note, metrics=metrics, files=[(report, FOLDER)])
+    return board

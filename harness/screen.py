@@ -10,11 +10,14 @@ from rich.console import Console
 
 from harness.config import Study
 from harness.errors import ConfigError, DataError
-from harness.report import Leaderboard, as_table, warnings
+from harness.report.leaderboard import Leaderboard
+from harness.report.table import as_table
+from harness.report.words import verdict, warnings
 from harness.search.ledger import STUDY, find_ledger, read_facts
 from harness.tracking.recorder import flatten
 from harness.tracking.store import Store, links, ui_command
 
+console = Console(stderr=True)
 LONGEST, MOST = 40, 6  # characters of a value, changed settings shown
 
 
@@ -42,6 +45,8 @@ def show(console: Console, board: Leaderboard) -> None:
     """Print the leaderboard with what must be known beside it."""
     if board.facts["description"]:
         console.print(board.facts["description"], highlight=False, markup=False)
+    for sentence in verdict(board):
+        console.print(sentence, highlight=False, markup=False)
     console.print(as_table(board, console.width))
     for warning in warnings(board):
         console.print(f"- {warning}", highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""The story of a study, and the command line: run, check, report, promote, doctor, ui. Imported by nobody."""
+"""The story of a study, and the command line of every verb. Imported by nobody."""
 
 import os
 import signal
@@ -22,32 +22,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from rich.console import Console
-
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
-from harness.prepare import Prepared, audit_again, facts, other_code, prepare, write_report
-from harness.report import as_markdown, read_leaderboard
-from harness.screen import show, show_links, summarize, tell_of_new_study, warn_of_changes
+from harness.prepare import Prepared, facts, other_code, prepare, write_report
+from harness.results import compare, promote, report, reproduce
+from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
-from harness.search.ledger import find_ledger
 from harness.stopping import STOPS, ending_in_time
-from harness.studyfile import find_study, naming, read_study
+from harness.studyfile import CACHES, load, naming
 from harness.tracking.store import PORT, answering, in_one_line, open_store, serve
-from harness.train.checkpoint import write_synced
 from harness.train.room import refuse_unwritable
 from harness.variants import build_every_choice
 
 # What needs MLflow is imported where it is used: that takes seconds, which a check of data does without.
-CACHES = Path(".cache")
-console = Console(stderr=True)
 
 
 def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     """Run a study from its file to its leaderboard; run again, it goes on where it stopped."""
     from harness.drive import drive
+    from harness.nested import nest, refuse_unnestable
 
     study, file = load(name)
     if trials is not None:
@@ -63,9 +57,11 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
         )
-    board, experiment = drive(
-        prepared, store, home=home, caches=CACHES, console=console, watch=on_stop_signals
-    )
+    search = partial(drive, store=store, home=home, caches=CACHES, console=console, watch=on_stop_signals)
+    if study.protocol.nested:
+        refuse_unnestable(prepared)
+        nest(prepared, home, CACHES, lambda inner: search(inner)[0])
+    board, experiment = search(prepared)
     summarize(console, board, store, name, home, experiment)
     return board.as_dict()
 
@@ -92,43 +88,6 @@ def check(name: str, home: Path) -> dict[str, Any]:
         error.document = document
         raise
     return document
-
-
-def report(name: str, home: Path) -> dict[str, Any]:
-    """Print the leaderboard of a study's last run and write it as a page."""
-    study, file = load(name)
-    ledger = find_ledger(home / "work", study.name)
-    board = read_leaderboard(ledger)
-    warn_of_changes(console, study, file, board)
-    page = ledger / "report.md"
-    write_synced(page, as_markdown(board).encode())
-    show(console, board)
-    console.print(f"written to {page}", highlight=False)
-    return board.as_dict()
-
-
-def promote(name: str, home: Path) -> dict[str, Any]:
-    """Let the alias `champion` mean the best complete trial of a study's last run, audited again."""
-    from harness.promote import promote_best
-
-    study, file = load(name)
-    ledger = find_ledger(home / "work", study.name)
-    board = read_leaderboard(ledger)
-    warn_of_changes(console, study, file, board)
-    store = answering(open_store(home))
-    places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
-    again = partial(audit_again, board.facts, study.data.dataset, **places)
-    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    done = promote_best(store, board.facts, board.best, ledger.parent, again, tell)
-    console.print(
-        f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
-        f"{f' (before: version {done.previous})' if done.previous else ''}\n"
-        f"load it:  MLFLOW_TRACKING_URI={store.shown} python -c "
-        f"'import mlflow; model = mlflow.pyfunc.load_model(\"{done.uri}\")'",
-        highlight=False,
-        soft_wrap=True,
-    )
-    return asdict(done) | {"uri": done.uri, "tracking_uri": store.shown}
 
 
 def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
@@ -173,12 +132,6 @@ def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
     return {"address": address}
 
 
-def load(name: str) -> tuple[Study, Path]:
-    """Return the study of this name with its profile, and its file."""
-    path = find_study(name)
-    return read_study(path, cuda=torch.cuda.is_available()), path
-
-
 def with_budget(study: Study, trials: int) -> Study:
     """Return the study with another total number of trials."""
     try:
@@ -214,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, promote, doctor, ui):
+    for verb in (run, check, report, compare, reproduce, promote, doctor, ui):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
@@ -226,6 +179,15 @@ def parser() -> argparse.ArgumentParser:
         )
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
+        if verb is compare:
+            text = "number of a trial that ran all its folds, two or more"
+            one.add_argument("trials", metavar="TRIAL", type=int, nargs="+", help=text)
+        if verb is reproduce:
+            which = one.add_mutually_exclusive_group(required=True)
+            which.add_argument("--trial", metavar="N", type=int, help="a trial of the study's last run")
+            which.add_argument("--run", metavar="ID", help="a fold run in MLflow")
+            which.add_argument("--model", action="store_true", help="the trial that is the champion")
+            one.add_argument("--fold", metavar="K", type=int, help="one of the trial's folds (0)")
         if verb is run:
             one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
         if verb is doctor:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from pydantic import ValidationError
 
@@ -14,6 +15,8 @@ from harness.complaint import explain
 from harness.config import Settings, Study, is_group, known_paths
 from harness.errors import ConfigError
 from harness.paths import setting_type
+
+CACHES = Path(".cache")  # of decoded pictures and of what was found out about them; below the current folder
 
 
 def find_study(name: str, folder: Path = Path("studies")) -> Path:
@@ -116,3 +119,9 @@ def _validate(path: Path, tree: dict[str, Any], profile: str) -> Study:
             return Study.model_validate(tree | {"profile": profile})
         except ValidationError as error:
             raise ConfigError(explain(error, known_paths())) from None
+
+
+def load(name: str) -> tuple[Study, Path]:
+    """Return the study of this name with its profile, and its file."""
+    path = find_study(name)
+    return read_study(path, cuda=torch.cuda.is_available()), path

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 
 # From top to bottom; a file imports only what stands above it, or left of it in its own row.
 ROWS = """
-errors masking stopping choices complaint paths ranges config studyfile
+errors masking stopping choices complaint paths ranges settings config studyfile
 data.pictures data.kept data.copies.fingerprint data.copies.align data.copies.recognize data.copies.plants \
 data.copies.calibrate data.copies.shared data.copies.canary data.copies.movements data.copies.candidates \
 data.copies.noise data.copies.featureless data.copies.find data.copies.join data.copies.search \
@@ -21,16 +21,20 @@ data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.histogram model.objects model.boundary model.metrics \
 model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
-train.start train.validation train.fold train.resume train.foldrun
-evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.scores \
-evaluate.groups evaluate.intervals evaluate.comparisons evaluate.optimism evaluate.heldout
+train.start train.validation train.fold train.resume train.foldrun train.maps
+evaluate.version evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.groups \
+evaluate.intervals evaluate.scores evaluate.comparisons evaluate.optimism evaluate.heldout
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
-search.trial search.database search.lock search.pruner search.space search.slots search.optimize search.repair \
-search.ledger
+search.trial search.tables search.groups search.database search.lock search.pruner search.space search.importance \
+search.second search.slots search.optimize search.looks search.repair search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
 tracking.attachments tracking.delivery \
 tracking.sender tracking.reconcile tracking.served_model tracking.registry
-promote report screen variants splitting prepare progress drive retell doctor
+report.evidence report.leaderboard report.words report.table report.markup report.plot report.foldfiles \
+report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
+report.page report.files report.trialpage report.comparison report.comparisonpage
+screen variants splitting prepare reproduce looks contenders proof promote progress retell showcase nested drive \
+results doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

@@ -16,7 +16,7 @@ from harness.drive import drive
 from harness.errors import ConfigError, TrackingError
 from harness.model.outoffold import FILES
 from harness.prepare import Prepared, prepare
-from harness.report import read_leaderboard
+from harness.report.leaderboard import read_leaderboard
 from harness.search.database import optuna_url
 from harness.search.lock import only_driver
 from harness.tracking.home import home_id
@@ -111,6 +111,26 @@ def test_a_lost_ledger_is_rebuilt_to_the_same_table(home: Path, prepared: Prepar
     (ledger / "trials.parquet").write_bytes(b"PAR1")
     assert looked_at(home)[0] == ["the table of its trials was lost or not that of Optuna: rebuilt"]
     assert read_leaderboard(ledger) == before
+
+
+def test_pages_of_trials_that_are_gone_are_written_again_and_stand_on_runs_that_are_made_again(
+    home: Path, prepared: Prepared
+) -> None:
+    client, work = client_of(home), home / "work" / prepared.key
+    before = {path: path.read_bytes() for path in sorted(work.glob("*/page.html"))}
+    assert len(before) == 2
+    for path in before:
+        path.unlink()
+    run = runs_of(home)[f"{prepared.key}/1"]
+    client._tracking_client.store._hard_delete_run(run.info.run_id)
+    mended, left = looked_at(home)
+    assert "the pages of trials 0, 1 were lost: written again" in mended
+    assert not left
+    assert {path: path.read_bytes() for path in before} == before
+    again = runs_of(home)[f"{prepared.key}/1"]
+    assert [file.path for file in client.list_artifacts(again.info.run_id)] == ["page.html"]
+    assert "harness.lost_files" not in again.data.tags
+    assert looked_at(home) == ([], [])
 
 
 @pytest.mark.parametrize("name", ["study.json", "baselines.parquet"])

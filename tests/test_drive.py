@@ -18,7 +18,7 @@ from rich.console import Console
 from harness.drive import drive
 from harness.errors import Interrupted, TrainingError
 from harness.prepare import prepare
-from harness.report import Leaderboard
+from harness.report.leaderboard import Leaderboard
 from harness.search import lock
 from harness.tracking.home import home_id
 from harness.tracking.store import open_store

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, event
 from harness.doctor import Examination
 from harness.drive import drive
 from harness.prepare import Prepared, prepare
-from harness.report import read_leaderboard
+from harness.report.leaderboard import read_leaderboard
 from harness.tracking.outbox import Outbox
 from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny

@@ -8,7 +8,7 @@ from rich.console import Console
 from harness.config import Study
 from harness.execute.task import Outcome
 from harness.progress import Progress
-from harness.search.trial import TrialPlan, TrialResult
+from harness.search.trial import SecondLook, TrialPlan, TrialResult
 from harness.train.foldrun import FoldResult
 
 
@@ -79,3 +79,21 @@ def test_a_terminal_shows_running_folds_with_their_epoch_loss_and_iou() -> None:
     assert "0.5000" in shown.get()
     assert "0.1250" in shown.get()
     assert "IoU 0.5000 ± 0.3536" in shown.get()
+
+
+def test_the_end_of_a_second_look_is_told_beside_the_first_score() -> None:
+    text = io.StringIO()
+    first = [result(0, 0.3), result(1, 0.5)]
+    with Progress(Console(file=text, width=200), trials=2, folds=2, done=0) as progress:
+        for number, look in enumerate(
+            (
+                SecondLook("complete", [result(2, 0.1), result(3, 0.3)]),
+                SecondLook("collapsed", [], "all background"),
+            )
+        ):
+            progress.open_trial(plan(number))
+            progress.close_trial(TrialResult(plan(number), "complete", first, second=look))
+    assert text.getvalue().splitlines() == [
+        "trial 0 (dice_bce): second look, IoU 0.2000 ± 0.1414; first 0.4000 ± 0.1414",
+        "trial 1 (dice_bce): second look, collapsed: all background; first 0.4000 ± 0.1414",
+    ]

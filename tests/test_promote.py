@@ -1,31 +1,57 @@
-"""Promotion's refusals; the way that succeeds is in test_study.py."""
+"""Promotion: its refusals, and what held-out groups must prove before the alias moves."""
 
 import hashlib
-from dataclasses import fields
+import io
+import json
+import shutil
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
+from mlflow import MlflowClient
+from rich.console import Console
 
+from harness import contenders
 from harness.config import Study
+from harness.data.audit import HELD_OUT
 from harness.data.audit.finding import Finding, Status
 from harness.data.audit.report import Report
+from harness.data.split import freeze, new_split, read_split
+from harness.drive import drive
 from harness.errors import PromotionRefused
-from harness.promote import _refuse_another_report, _refuse_leaks_of_today, model_settings, promote_best
-from harness.tracking.store import Store
+from harness.looks import FOLDER, looks_of
+from harness.prepare import Prepared, audit_again, prepare
+from harness.promote import (
+    Promotion,
+    _refuse_another_report,
+    _refuse_leaks_of_today,
+    model_settings,
+    probability,
+    promote_best,
+)
+from harness.proof import NOT_PROVABLE
+from harness.report.leaderboard import Leaderboard, read_leaderboard
+from harness.tracking.registry import champion, open_model
+from harness.tracking.store import Store, open_store
+from tests.conftest import tiny_study
 
 
 def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path)
+    board = Leaderboard({"key": "tiny-1", "name": "tiny"}, [], {})
     with pytest.raises(
         PromotionRefused, match="tiny-1: no trial ran all its folds; raise the budget"
     ) as caught:
-        promote_best(store, {"key": "tiny-1", "name": "tiny"}, None, tmp_path, never, print)
+        promote_best(store, board, tmp_path, never, tmp_path, print)
     assert caught.value.exit_code == 4
     assert not list(tmp_path.iterdir())
 
 
-def never() -> Report:
+def never() -> Prepared:
     raise AssertionError("nothing to audit")
 
 
@@ -65,7 +91,250 @@ def test_the_model_is_told_how_pictures_were_shown_in_training() -> None:
             "search": {"trials": 1},
         }
     )
-    settings = model_settings(study)
+    settings = model_settings(study, threshold=0.0)
     assert (settings["size"], settings["white"], settings["threshold"]) == (96, 4095, 0.5)
+    assert model_settings(study, threshold=-2.5)["threshold"] == pytest.approx(0.0758582, abs=1e-7)
     assert settings["network"]["encoder_name"] == "resnet18"
     assert "weights" not in settings["network"]  # those of the folds are loaded, nothing is fetched
+
+
+SIDE, PICTURES, HELD = 64, 20, 10
+WEAK, STRONG, MIDDLE, ALIKE = range(4)  # trials, by their learning rates
+RATES = {WEAK: 1e-3, STRONG: 8e-3, MIDDLE: 2e-3, ALIKE: 7.9e-3}
+
+
+def draw(root: Path) -> None:
+    """Write pictures with one bright square each, too large for a top-hat to find."""
+    rng = np.random.default_rng(5)
+    lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
+    for number in range(PICTURES):
+        image, mask = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+        x, y, side = (int(value) for value in (*rng.integers(0, 24, 2), rng.integers(35, 40)))
+        image[y : y + side, x : x + side] = rng.integers(140, 200)
+        mask[y : y + side, x : x + side] = 255
+        noisy = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
+        for folder, pixels in (("images", noisy), ("masks", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(root / folder / f"{number}.png"), pixels)
+        lines.append(f"images/{number}.png,masks/{number}.png,source-{number},spot,full")
+    (root / "instances.csv").write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study with held-out groups that ran: four trials of which one is weak and two are alike."""
+
+    folder: Path
+    home: Path
+    key: str
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.home)
+
+    @property
+    def client(self) -> MlflowClient:
+        return self.store.client()
+
+    @property
+    def work(self) -> Path:
+        return self.home / "work" / self.key
+
+    @property
+    def board(self) -> Leaderboard:
+        return read_leaderboard(self.work / "ledger")
+
+    def audited(self) -> Prepared:
+        board = self.board
+        dataset = Study.model_validate(board.facts["settings"]).data.dataset
+        return audit_again(board.facts, dataset, base=self.folder, home=self.home, caches=self.folder)
+
+    def promote(self, trial: int, **changes: Any) -> Promotion:
+        """Promote this trial as if it were the best of the study."""
+        board = self.board
+        row = next(row for row in board.trials if row["trial"] == trial)
+        one = Leaderboard(board.facts, [{**row, **changes}], board.baselines)
+        return promote_best(self.store, one, self.work, self.audited, self.folder, print)
+
+    def champion(self) -> str | None:
+        found = champion(self.client, "tiny")
+        return found.tags["harness.trial"] if found else None
+
+    def looks(self) -> list[dict[str, Any]]:
+        today = self.audited()
+        return looks_of(self.home, today.split, today.samples)
+
+
+def run_study(folder: Path, home: Path, **settings: Any) -> Ran:
+    """Run the study of the four learning rates."""
+    if not (folder / "data").exists():
+        draw(folder / "data")
+    study = tiny_study({"instances": {"root": str(folder / "data")}}).model_dump()
+    study["folds"] |= {"held_out": 0.5, "held_out_positive": HELD, "held_out_from": 2}
+    study["train"] |= {"epochs": 12, "validate_every": 12}
+    baselines = [{"train.lr": rate} for rate in RATES.values()]
+    study["search"] |= {"space": {"train.lr": [1e-3, 1e-2]}, "baselines": baselines}
+    made = Study.model_validate(study).with_settings(settings)
+    prepared = prepare(made, base=folder, home=home, caches=folder)
+    console = Console(file=io.StringIO())
+    drive(prepared, open_store(home), home=home, caches=folder, console=console, watch=lambda: lambda: False)
+    return Ran(folder, home, prepared.key)
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return the study before anything was promoted; tests promote in copies."""
+    folder = tmp_path_factory.mktemp("promoted")
+    return run_study(folder, folder / "home")
+
+
+@pytest.fixture
+def ran(before: Ran, tmp_path: Path) -> Ran:
+    shutil.copytree(before.home, tmp_path / "home")
+    return Ran(before.folder, tmp_path / "home", before.key)
+
+
+def refused(ran: Ran, trial: int, said: str) -> str:
+    """Refuse with 4 and without a new version or another champion; return the sentence."""
+    versions, holder = ran.client.search_model_versions("name='tiny'"), ran.champion()
+    with pytest.raises(PromotionRefused, match=said) as caught:
+        ran.promote(trial)
+    assert caught.value.exit_code == 4
+    assert len(ran.client.search_model_versions("name='tiny'")) == len(versions)
+    assert ran.champion() == holder
+    return str(caught.value)
+
+
+def test_the_alias_moves_on_evidence_only_and_every_look_is_counted(ran: Ran) -> None:
+    first = ran.promote(WEAK)
+    assert first.claim.startswith("Better on held-out groups: +")
+    assert "look 1 of 4. Held against the baseline without learning (top-hat " in first.claim
+    tags = ran.client.get_model_version("tiny", first.version).tags
+    assert (tags["harness.claim"], tags["harness.heldout_look"]) == (first.claim, "1")
+    assert float(tags["harness.heldout_iou"]) == first.heldout_iou
+    assert (tags["harness.split"], tags["harness.threshold"]) == (
+        ran.board.facts["split"],
+        repr(first.threshold),
+    )
+
+    better = ran.promote(STRONG)
+    assert (ran.champion(), better.previous, better.look) == (str(STRONG), first.version, 2)
+    assert "look 2 of 4. Held against the champion, version 1, at 10 groups." in better.claim
+    assert better.heldout_iou is not None
+    assert first.heldout_iou is not None
+    assert better.heldout_iou > first.heldout_iou + 0.1
+
+    assert ran.promote(STRONG) == Promotion(**{**vars(better), "previous": None})
+    assert len(ran.looks()) == 2
+    said = refused(ran, ALIKE, "Not shown to be better on held-out groups: .*look 3 of 4")
+    assert said.endswith("Version 2 stays the champion.")
+    assert refused(ran, ALIKE, "look 3 of 4") == said
+    refused(ran, WEAK, "look 4 of 4")
+    refused(ran, MIDDLE, "they are spent after 4; hold out new groups")
+    assert ran.promote(STRONG).claim == better.claim
+
+    shown = json.loads((ran.work / "ledger" / "looks.json").read_text())
+    assert [(look["look"], look["candidate"]["trial"], look["better"]) for look in shown] == [
+        (1, WEAK, True),
+        (2, STRONG, True),
+        (3, ALIKE, False),
+        (4, WEAK, False),
+    ]
+    assert [look["level"] for look in shown] == [0.025, 0.0125, 0.00625, 0.003125]
+    assert shown[0]["rival"].startswith("the baseline without learning")
+    assert shown[0]["sentence"] in first.claim
+    assert all(look["low"] < look["gain"] < look["high"] for look in shown)
+
+
+def test_a_look_that_was_killed_is_paid_for_and_gone_on_with(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = contenders.predict_photos
+
+    def killed(*arguments: Any, **named: Any) -> Any:
+        yield next(predict(*arguments, **named))
+        assert [look.get("sentence") for look in ran.looks()] == [None], "it is counted before"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(contenders, "predict_photos", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ran.promote(WEAK)
+    monkeypatch.undo()
+    (shown,) = json.loads((ran.work / "ledger" / "looks.json").read_text())
+    assert (shown["look"], shown["sentence"]) == (1, None)
+    assert ran.promote(WEAK).look == 1
+    assert len(ran.looks()) == 1
+    assert ran.looks()[0]["better"]
+
+
+def test_what_is_tested_is_what_is_served(ran: Ran) -> None:
+    done = ran.promote(STRONG)
+    today = ran.audited()
+    found = champion(ran.client, "tiny")
+    assert found is not None
+    place = Path(found.source.removeprefix("file://"))
+    weights = sorted((place / "artifacts").rglob("*.safetensors"))
+    model = open_model(json.loads(next(place.rglob("model.json")).read_text()), weights)
+    tp = union = 0
+    for position in today.split.held_out(today.samples):
+        row = today.samples.iloc[position]
+        image, mask = (
+            cv2.imread(str(today.root / row[name]), cv2.IMREAD_GRAYSCALE) for name in ("sample", "mask")
+        )
+        (predicted,) = model.predict(None, pd.DataFrame({"image": [image]}))["mask"]
+        tp += int((predicted & (mask > 0)).sum())
+        union += int((predicted | (mask > 0)).sum())
+    assert done.heldout_iou == pytest.approx(tp / union, abs=1e-12)
+    assert model.settings["threshold"] == probability(done.threshold)
+    assert done.threshold_chosen
+
+
+def test_the_threshold_of_the_ledger_decides_and_without_one_it_is_a_half_and_said(ran: Ran) -> None:
+    low = ran.promote(STRONG, threshold=-8.0)
+    assert (low.threshold, low.heldout_iou is not None) == (-8.0, True)
+    older = ran.promote(ALIKE, threshold=None)  # better than one that calls nearly everything target
+    assert (older.threshold, older.threshold_chosen) == (0.0, False)
+    assert older.heldout_iou is not None
+    assert low.heldout_iou is not None
+    assert older.heldout_iou > low.heldout_iou
+    assert "target from probability 0.5000 (logit 0): the headline's" in older.threshold_sentence
+    assert "what would be best for their mean is not measured" in low.threshold_sentence
+
+
+def test_without_held_out_groups_a_first_promotion_says_that_nothing_is_proven_and_a_second_one_is_refused(
+    before: Ran, tmp_path: Path
+) -> None:
+    ran = run_study(before.folder, tmp_path / "home", **{"folds.held_out": 0.0})
+    first = ran.promote(WEAK)
+    assert first.claim == f"{NOT_PROVABLE}: no groups are held out, and fewer than six prove nothing"
+    assert ran.client.get_model_version("tiny", first.version).tags["harness.claim"] == first.claim
+    assert (first.look, first.heldout_iou) == (None, None)
+    said = refused(ran, STRONG, f"{NOT_PROVABLE}: no groups are held out.*version 1 stays the champion")
+    assert "folds.held_out" in said
+    assert "a study of another name" in said
+    assert not (ran.home / FOLDER).exists()
+
+
+def test_a_champion_that_was_trained_on_held_out_groups_is_no_rival(ran: Ran) -> None:
+    first = ran.promote(WEAK)
+    own = read_split(ran.home / "folds" / f"{ran.board.facts['split']}.json")
+
+    def champion_of(parent: str | None, fold: int) -> None:
+        """Let the champion be of a split in which the first held-out group is in this fold."""
+        held = next(group for group, of in own.folds.items() if of == HELD_OUT)
+        folds = {**own.folds, held: fold}
+        other = new_split(own.manifest, own.settings, folds, notes=["another"], parent=parent)
+        freeze(other, ran.home / "folds")
+        ran.client.set_model_version_tag("tiny", first.version, "harness.split", other.id)
+
+    champion_of(own.id, fold=0)
+    refused(
+        ran, STRONG, "version 1, the champion, was trained on 1 of 10 held-out groups, the first is 'source-"
+    )
+    champion_of(None, fold=1)
+    refused(ran, STRONG, "was trained on split .*, which has nothing to do with split ")
+    ran.client.set_model_version_tag("tiny", first.version, "harness.split", "lost")
+    refused(ran, STRONG, "what version 1, the champion, was trained on is not known under this home")
+    assert len(ran.looks()) == 1
+    ran.client.delete_model_version_tag("tiny", first.version, "harness.split")  # as older versions left it
+    assert ran.promote(STRONG).look == 2

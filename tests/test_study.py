@@ -29,6 +29,7 @@ from harness.search.slots import Slots
 from harness.study import main
 from harness.train.prune import Finished, prune
 from tests.conftest import NETWORK, Tiny
+from tests.report.reading import read_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -149,6 +150,23 @@ def test_mlflow_holds_study_trials_and_folds_with_the_leakage_report(done: Done)
     assert "Best: trial" in study.data.tags["mlflow.note.content"]
 
 
+def test_the_pages_on_the_runs_have_the_numbers_that_were_printed(done: Done, tmp_path: Path) -> None:
+    (study,) = done.runs("study")
+    report = done.client.download_artifacts(study.info.run_id, "report", str(tmp_path))
+    rows = {
+        row["trial"]: row for row in read_page(Path(report, "report.html").read_text()).table("95 % interval")
+    }
+    assert json.loads(Path(report, "report.json").read_bytes()) == done.said
+    for row in done.said["trials"]:
+        told = f"{row['iou_mean']:.4f} ± {row['iou_std']:.4f}"
+        assert rows[str(row["trial"])]["IoU mean ± std"] == told
+    for run in done.runs("trial"):
+        path = done.client.download_artifacts(run.info.run_id, "page.html", str(tmp_path / run.info.run_id))
+        page, metrics = read_page(Path(path).read_text()), run.data.metrics
+        assert f"IoU {metrics['iou_mean']:.4f} ± {metrics['iou_std']:.4f}" in page.text
+        assert run.data.tags["harness.leakage_sha256"] in page.text
+
+
 def test_the_first_trial_is_the_baseline_with_the_study_own_settings(done: Done) -> None:
     first = next(row for row in done.said["trials"] if row["trial"] == 0)
     assert first["kind"] == "baseline"
@@ -236,8 +254,9 @@ def test_a_larger_budget_goes_on_and_keeps_what_is_there(done: Done) -> None:
 def test_report_says_the_same_again(done: Done) -> None:
     said = called(done.folder, "report", str(done.file), "--home", str(done.home))
     assert scores_of(said)[:2] == scores_of(done.said)
-    (page,) = (done.home / "work").glob("*/ledger/report.md")
-    assert "top-hat + Otsu" in page.read_text()
+    for name in ("report.md", "report.html"):
+        (page,) = (done.home / "work").glob(f"*/report/{name}")
+        assert "top-hat + Otsu" in page.read_text()
 
 
 def test_results_of_a_file_that_changed_since_are_said_to_be_of_the_file_as_it_was(
@@ -348,12 +367,19 @@ def test_a_wrong_address_of_the_trials_is_one_line_before_data_are_read_and_no_p
 
 
 def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
-    done: Done, monkeypatch: pytest.MonkeyPatch
+    done: Done, capfd: pytest.CaptureFixture[str]
 ) -> None:
     said = called(done.folder, "promote", str(done.file), "--home", str(done.home))
+    shown = capfd.readouterr().err
+    assert said["claim"].startswith("not provable on these data: no groups are held out")
+    assert said["claim"] in shown
+    assert f"(logit {said['threshold']:g}): the best of single fold models on all folds" in shown
     board = called(done.folder, "report", str(done.file), "--home", str(done.home))
     assert (said["trial"], said["uri"]) == (board["best_trial"], "models:/tiny@champion")
-    assert said["iou_mean"] == board["trials"][0]["iou_mean"]
+    assert (said["iou_mean"], said["threshold"]) == (
+        board["trials"][0]["iou_mean"],
+        board["trials"][0]["threshold"],
+    )
     mlflow.set_tracking_uri(said["tracking_uri"])
     model = mlflow.pyfunc.load_model(said["uri"])
     images = [np.zeros((50, 70), np.uint8), np.full((33, 20, 3), 200, np.uint8)]
@@ -383,7 +409,9 @@ def test_promotion_audits_the_data_of_today_wherever_they_are_and_refuses_others
     assert main(["promote", str(file), "--home", str(done.home)]) == 0
     path = root / "images/4.png"
     cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 2)
-    assert "the data are not those it was trained on (manifest " in refused(done, file, capfd)
+    assert f"the data are not those {done.said['key']} was trained on (manifest " in refused(
+        done, file, capfd
+    )
     shutil.rmtree(root)
     line = refused(done, file, capfd)
     assert "its data cannot be audited again" in line

@@ -1,5 +1,6 @@
 """Make group folds and held-out groups, balanced over what a score rests on."""
 
+import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -43,6 +44,24 @@ def make_split(
         )
         repeats = [{**before, **folds} for before, folds in zip(old, repeats, strict=True)]
     return new_split(manifest, settings, *repeats, notes=notes, parent=parent.id if parent else None)
+
+
+def with_fresh_folds(split: Split, samples: pd.DataFrame, seed: int) -> Split:
+    """Return the split with one repeat more: other folds of the same groups, the held-out ones left out as before.
+
+    Folds that were given, that leave one group out, or of which there is no other balanced way, are repeated as they
+    are; then only the seeds of the repeat are fresh, and a note says so.
+    """
+    each, repeats = split.count // len(split.assignments), len(split.assignments) + 1
+    settings = split.settings.model_copy(update={"scheme": "repeated", "count": each, "repeats": repeats})
+    old, note = list(split.assignments), "the last repeat has the same folds"
+    free = split.settings.scheme != "leave_one_group_out" and _given_folds(samples, split.settings) is None
+    fresh = {g: f if f == HELD_OUT else f + each for g, f in old[-1].items()}
+    if free:
+        with contextlib.suppress(DataError):
+            (*_, fresh), _ = assign(group_table(samples, seed), settings, old, seed)
+            note = "the last repeat has folds of its own"
+    return new_split(split.manifest, settings, *old, fresh, notes=[*split.notes, note], parent=split.id)
 
 
 def _repeats_of_parent(parent: Split | None, settings: Folds) -> list[dict[str, int]]:

@@ -5,6 +5,7 @@ docs/statistics.md has formulas and sources. Nothing here is corrected for havin
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,6 +19,8 @@ from harness.evaluate.intervals import Interval, difference_intervals, spread
 ROPE = 0.01  # IoU; trials that lie closer are equal in practice
 SURE = 0.95  # probability from which one word is said
 MOST_GROUPS = 1_000_000
+
+Word = Literal["better", "equal", "worse", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ class Posterior:
     worse: float
 
     @property
-    def word(self) -> str:
+    def word(self) -> Word:
         """Return better, equal or worse where its probability is at least SURE, else unknown."""
-        found = {"better": self.better, "equal": self.equal, "worse": self.worse}
+        found: dict[Word, float] = {"better": self.better, "equal": self.equal, "worse": self.worse}
         likeliest = max(found, key=found.__getitem__)
         return likeliest if found[likeliest] >= SURE else "unknown"
 
@@ -131,22 +134,45 @@ def more_groups(found: Difference, *, gain: float | None = None, folds: int = 1)
     return ceil(max(0, needed - found.interval.groups) / folds) * folds
 
 
+def word_of(found: Difference, belief: Posterior, *, rope: float = ROPE) -> Word:
+    """Return what both folds and groups say: better, equal or worse, else unknown.
+
+    The folds' posterior is sure of it, and the interval over groups leaves out 0, or lies within the rope. Folds that
+    differ by chance alike are no evidence that other groups would. Trials that count every group alike are equal.
+    """
+    low, high = found.interval.low, found.interval.high
+    if found.value == found.deviation == 0:
+        return "equal"
+    of_groups = {"better": low > 0, "worse": high < 0, "equal": -rope <= low and high <= rope}
+    return belief.word if of_groups.get(belief.word, False) else "unknown"
+
+
 def sentence(a: str, b: str, found: Difference, belief: Posterior, *, rope: float = ROPE) -> str:
     """Return what can be said of two trials, for people."""
-    interval = found.interval
+    interval, word = found.interval, word_of(found, belief, rope=rope)
     numbers = (
         f"{found.value:+.4f} IoU ({interval.level:.0%} interval {interval.low:+.4f} to {interval.high:+.4f})"
     )
-    if belief.word == "equal":
+    if found.value == found.deviation == 0:
+        return f"{a} and {b} are equal: every group is counted alike."
+    if word == "equal":
         return f"{a} and {b} are equal in practice: {numbers}, within ± {rope:g} with probability {belief.equal:.2f}."
-    if belief.word in ("better", "worse"):
+    if word in ("better", "worse"):
         sure = max(belief.better, belief.worse)
-        return f"{a} is {belief.word} than {b}: {numbers}, by more than {rope:g} with probability {sure:.2f}."
+        return f"{a} is {word} than {b}: {numbers}, by more than {rope:g} with probability {sure:.2f}."
+    return f"Whether {a} or {b} is better is unknown: {numbers}; {_advice(found)}."
+
+
+def _advice(found: Difference) -> str:
     more = more_groups(found)
-    advice = "no number of groups would tell" if more is None else f"about {more} more groups would tell"
+    if more is None:
+        return "no number of groups would tell them apart"
     if more == 0:
-        advice = "there are groups enough, but folds differ too much"
-    return f"Whether {a} or {b} is better is unknown: {numbers}; {advice} a true difference of this size."
+        return "there are groups enough, but folds differ too much to be sure"
+    return (
+        f"were this the true difference, about {more} more groups would make its interval leave 0 out in four of five "
+        "studies"
+    )
 
 
 def _of_folds(a: ArrayLike, b: ArrayLike, repeats: int) -> tuple[float, float, int]:

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
 
+SUMMED = ("tp", "fp", "fn", "valid", "objects", "found", "predicted", "false")  # of a picture at logit 0
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -89,11 +91,40 @@ def group_counts(
     )
 
 
+def sum_by_group(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return out-of-fold rows, one a picture, summed: a row for each group in each fold, with `pictures`, their number.
+
+    Sorted by fold and group, so that all trials of a split have the same rows.
+    """
+    summed = rows.groupby(["fold", "group"], sort=True)[list(SUMMED)].sum().reset_index()
+    return summed.assign(pictures=rows.groupby(["fold", "group"], sort=True).size().to_numpy())
+
+
 def counts_of_rows(rows: pd.DataFrame) -> GroupCounts:
     """Return the counts of out-of-fold rows, one a picture, with columns tp, fp, fn, fold, group."""
     summed = rows.groupby(["fold", "group"], sort=True)[["tp", "fp", "fn"]].sum().reset_index()
-    columns = (summed[name].to_numpy() for name in ("tp", "fp", "fn", "fold", "group"))
-    return group_counts(*columns)
+    return group_counts(*(summed[name].to_numpy() for name in ("tp", "fp", "fn", "fold", "group")))
+
+
+def counts_of_trials(table: pd.DataFrame) -> tuple[list[int], GroupCounts]:
+    """Return the numbers of the trials in a table of `sum_by_group` with a column trial, and their counts together.
+
+    Raises DataError where they were not counted on the same groups in the same folds.
+    """
+    numbers = sorted(set(table["trial"].tolist()))
+    table = table.sort_values(["trial", "fold", "group"], kind="stable")
+    each = len(table) // max(1, len(numbers))
+    places = (
+        [table[name].to_numpy().reshape(-1, each) for name in ("fold", "group")] if _even(table, each) else []
+    )
+    if not places or any((place != place[0]).any() for place in places):
+        raise DataError("group counts: the trials were not counted on the same groups in the same folds")
+    tp, fp, fn = (table[name].to_numpy().reshape(-1, each) for name in ("tp", "fp", "fn"))
+    return numbers, group_counts(tp, fp, fn, *(place[0] for place in places))
+
+
+def _even(table: pd.DataFrame, each: int) -> bool:
+    return each > 0 and bool((table.groupby("trial").size() == each).all())
 
 
 def refuse_other_groups(a: GroupCounts, b: GroupCounts) -> None:

@@ -55,6 +55,11 @@ def level_of_look(look: int) -> float:
     return float(LEVEL / 2**look)
 
 
+def can_be_proven(groups: int, look: int) -> bool:
+    """Tell whether so many groups can reach the level of a look, as they do where each of them gains."""
+    return 0.5**groups <= level_of_look(look)
+
+
 def held_out_test(
     candidate: GroupCounts, rival: GroupCounts, *, look: int, seed: int = 0, level: float = 0.95
 ) -> HeldOutTest:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.model.histogram import COARSE, FINE, Histogram, coarsened
+from harness.model.histogram import COARSE, FINE, Histogram, coarsened, edges
 from harness.model.outoffold import WHOLE_GROUP
 
 MOST_FALSE_SHARE = 0.3  # share of false pixels up to which AUPRO looks
@@ -31,6 +31,22 @@ def pr_auc(histogram: Histogram) -> float | None:
     found, false = (np.cumsum(counts[::-1]) for counts in histogram)
     gained = histogram.positive[::-1] / positive
     return float((gained * found / np.maximum(found + false, 1)).sum())
+
+
+def pr_curve(histogram: Histogram) -> pd.DataFrame:
+    """Return a row for each bin of logits that holds pixels, from the highest down: logit, recall, precision.
+
+    What is predicted when all pixels of the bin and above it are; `logit` is its lower edge. No rows without a
+    positive pixel. The points that `pr_auc` is the sum over.
+    """
+    pixels = (histogram.positive + histogram.negative)[::-1]
+    found, false = (np.cumsum(counts[::-1]) for counts in histogram)
+    columns = {
+        "logit": edges(len(pixels))[:-1][::-1],
+        "recall": found / max(1, int(histogram.positive.sum())),
+        "precision": found / np.maximum(found + false, 1),
+    }
+    return pd.DataFrame(columns)[(pixels > 0) & bool(histogram.positive.sum())].reset_index(drop=True)
 
 
 def aupro(histogram: Histogram, objects: pd.DataFrame) -> float | None:

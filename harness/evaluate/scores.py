@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from harness.evaluate.calibration import calibration_error
+from harness.evaluate.groups import counts_of_rows, pooled
+from harness.evaluate.intervals import headline_interval, pooled_interval
 from harness.evaluate.objects import RATES, by_size, froc, recall_at
 from harness.evaluate.pixels import aupro, boundary_dice, fold_histogram, pr_auc
 from harness.evaluate.thresholds import cross_fit, fold_counts
@@ -76,6 +78,22 @@ def threshold_scores(folds: Sequence[OutOfFold]) -> dict[str, float]:
         "cross_fitted_gain": found.gain,
         "own_threshold_gain": found.own_gain,
         "threshold_spread": found.spread,
+    }
+
+
+def interval_scores(rows: pd.DataFrame) -> dict[str, float]:
+    """Return the 95 % intervals over groups of a trial's headline and of its pooled IoU, from rows of all its folds.
+
+    iou_low, iou_high: of the headline; iou_pooled (all counts summed), iou_pooled_low, iou_pooled_high.
+    """
+    counts = counts_of_rows(rows)
+    headline, whole = headline_interval(counts), pooled_interval(counts)
+    return {
+        "iou_low": headline.low,
+        "iou_high": headline.high,
+        "iou_pooled": float(pooled(counts)),
+        "iou_pooled_low": whole.low,
+        "iou_pooled_high": whole.high,
     }
 
 

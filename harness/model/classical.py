@@ -58,6 +58,13 @@ def baseline_scores(cache: Cache, samples: pd.DataFrame, folds: NDArray[np.intp]
     )
 
 
+def best_variant(baseline: str, cache: Cache, samples: pd.DataFrame) -> tuple[str, Predictor]:
+    """Return that variant of a baseline in BASELINES, with its name, which is best on all these samples together."""
+    variants = BASELINES[baseline]
+    found = max(variants, key=lambda name: iou(_counts(variants[name], cache, samples)))
+    return found, variants[found]
+
+
 def _counts(variant: Predictor, cache: Cache, samples: pd.DataFrame) -> PixelCounts:
     photos = predict_photos(variant, cache, samples, batch=1)
     return sum((count_pixels(photo.logits > 0, photo.truth) for photo in photos), NO_PIXELS)

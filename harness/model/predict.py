@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.data.cache import Cache
 from harness.data.crops import reflect
 from harness.data.loader import to_tensor
 from harness.errors import TrainingError
@@ -24,6 +24,14 @@ Logits = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int]  # H, W
 Predictor = Callable[[Sequence[Pixels], Sequence[Size]], list[Logits]]
+
+
+class Pictures(Protocol):
+    """Samples by position, as a cache has them."""
+
+    def image(self, position: int) -> Pixels: ...
+
+    def truth(self, position: int) -> Pixels: ...
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,10 @@ def network_logits(
     return [results[row] for row in range(len(images))]
 
 
-def predict_photos(predictor: Predictor, cache: Cache, samples: pd.DataFrame, batch: int) -> Iterator[Photo]:
-    """Yield every photograph among `samples`, whose index labels are positions in the cache.
+def predict_photos(
+    predictor: Predictor, pictures: Pictures, samples: pd.DataFrame, batch: int
+) -> Iterator[Photo]:
+    """Yield every photograph among `samples`, whose index labels are positions in `pictures`.
 
     `predictor` gives the logits of some images at wanted sizes; it is asked for about `batch` images at once.
     Each source pixel counts once: where crops of known boxes overlap, logits are averaged and the truth is that of
@@ -89,10 +99,10 @@ def predict_photos(predictor: Predictor, cache: Cache, samples: pd.DataFrame, ba
     for photo in _photos(samples):
         waiting.append(photo)
         if sum(len(rows) for rows in waiting) >= batch:
-            yield from _predict_together(predictor, cache, waiting, batch)
+            yield from _predict_together(predictor, pictures, waiting, batch)
             waiting = []
     if waiting:
-        yield from _predict_together(predictor, cache, waiting, batch)
+        yield from _predict_together(predictor, pictures, waiting, batch)
 
 
 def _photos(samples: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -105,11 +115,11 @@ def _photos(samples: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _predict_together(
-    predictor: Predictor, cache: Cache, photos: list[pd.DataFrame], batch: int
+    predictor: Predictor, pictures: Pictures, photos: list[pd.DataFrame], batch: int
 ) -> Iterator[Photo]:
     rows = pd.concat(photos)
     positions = [int(position) for position in rows.index]
-    truths = [cache.truth(position) for position in positions]
+    truths = [pictures.truth(position) for position in positions]
     sizes = [
         truth.shape if pd.isna(width) else (int(height), int(width))
         for truth, height, width in zip(truths, rows["h"], rows["w"], strict=True)
@@ -117,7 +127,7 @@ def _predict_together(
     logits: list[Logits] = []
     for start in range(0, len(rows), batch):  # a photograph may have any number of crops
         part = slice(start, start + batch)
-        logits += predictor([cache.image(position) for position in positions[part]], sizes[part])
+        logits += predictor([pictures.image(position) for position in positions[part]], sizes[part])
     start = 0
     for photo in photos:
         part = slice(start, start + len(photo))

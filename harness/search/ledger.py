@@ -1,27 +1,33 @@
 """A study's results for reading: a few small files that reports are made from, without MLflow or Optuna."""
 
 import contextlib
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from harness.errors import ConfigError, DataError
+from harness.evaluate.version import scores_digest
 from harness.execute.task import Outcome
 from harness.masking import words_of
+from harness.search.groups import FOLDER as GROUPS
+from harness.search.groups import lacking_groups, write_groups
+from harness.search.tables import damaged, read_table, table_bytes
 from harness.search.trial import TrialPlan, TrialResult
 from harness.train.checkpoint import write_synced
 
 STUDY, TRIALS, BASELINES = "study.json", "trials.parquet", "baselines.parquet"
+LOOKS = "looks.json"  # there where the held-out groups were looked at
+NESTED = "nested.json"  # there where the search was run without each fold in turn
 FACTS = (  # what whoever reads the facts relies on
     *("name", "key", "identity", "description", "profile", "seed", "samples", "groups", "positive_groups"),
     *("rare_classes", "data", "split", "split_note", "leakage", "leakage_sha256", "settings"),
 )
 COLUMNS = ("trial", "state", "kind", "loss", "params", "reason")  # of every trial
+SCORED_BY = "scored_by"  # column: digest of the code that made the scores
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class Ledger:
 
     folder: Path
     results: dict[int, TrialResult]
+    _rows: dict[int, dict[str, Any]] = field(
+        default_factory=dict
+    )  # of the table of trials, as far as they are made
 
     def open_study(self, facts: Mapping[str, Any], baselines: pd.DataFrame) -> None:
         """Write what is known before the first trial; `baselines` holds IoU by fold (rows).
@@ -37,7 +46,7 @@ class Ledger:
         The facts come last: where they are, a ledger can be read.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_synced(self.folder / BASELINES, _bytes(baselines))
+        write_synced(self.folder / BASELINES, table_bytes(baselines))
         self.write_trials()
         write_synced(self.folder / STUDY, json.dumps(facts, indent=1).encode())
 
@@ -55,19 +64,48 @@ class Ledger:
 
     def close_trial(self, result: TrialResult) -> None:
         if result.state != "interrupted":
-            self.results[result.plan.number] = result
-            self.write_trials()
+            number = result.plan.number
+            self.results[number] = result
+            self._rows[number] = _row(result)
+            write_groups(self.folder, [number], self.results)
+            self._write_rows()
 
     def write_trials(self) -> None:
-        """Write the table of the trials that are finished."""
-        rows = [_row(self.results[number]) for number in sorted(self.results)]
+        """Write what is known of the finished trials: their counts by group, then their table.
+
+        Scores that an earlier run of the same code wrote of the same folds are taken from there.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._rows.update(_known_rows(self.folder, self.results))
+        fresh = [number for number in self.results if number not in self._rows]
+        self._rows.update({number: _row(self.results[number]) for number in fresh})
+        write_groups(self.folder, {*fresh, *lacking_groups(self.folder, self.results)}, self.results)
+        self._write_rows()
+
+    def _write_rows(self) -> None:
+        rows = [self._rows[number] for number in sorted(self.results)]
         table = pd.DataFrame(rows, columns=None if rows else ["trial"])
-        write_synced(self.folder / TRIALS, _bytes(table))
+        write_synced(self.folder / TRIALS, table_bytes(table))
 
 
-def _bytes(table: pd.DataFrame) -> bytes:
-    """Return a table as a file that notices its damage."""
-    return table.to_parquet(write_page_checksum=True)
+def _known_rows(folder: Path, results: Mapping[int, TrialResult]) -> dict[int, dict[str, Any]]:
+    """Return the rows of the table that is there which say the same of a trial, with scores by the code of now."""
+    try:
+        table = _trials(folder)
+    except (DataError, FileNotFoundError):
+        return {}
+    rows = [{str(k): v for k, v in row.items() if pd.notna(v)} for row in table.to_dict("records")]
+    own = [(row, results[row["trial"]]) for row in rows if row["trial"] in results]
+    return {row["trial"]: row for row, result in own if _says_the_same(row, result)}
+
+
+def _says_the_same(row: Mapping[str, Any], result: TrialResult) -> bool:
+    folds = {name: value for name, value in row.items() if "iou_fold_" in name}
+    outline = _outline(result)
+    told = {f"iou_fold_{fold.fold}": fold.iou for fold in result.folds}
+    second = [fold.iou for fold in result.second.folds] if result.second else []
+    told |= {f"second_iou_fold_{number}": iou for number, iou in enumerate(second)}
+    return {name: row.get(name) for name in outline} == outline and folds == told
 
 
 def kept_baselines(folder: Path) -> pd.DataFrame | None:
@@ -113,11 +151,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:
-        raise _damaged(path, words_of(error)) from None
+        raise damaged(path, words_of(error)) from None
     if not isinstance(facts, dict):
-        raise _damaged(path, "it holds no facts")
+        raise damaged(path, "it holds no facts")
     if missing := [name for name in FACTS if name not in facts]:
-        raise _damaged(path, f"it lacks {', '.join(missing)}")
+        raise damaged(path, f"it lacks {', '.join(missing)}")
     return facts
 
 
@@ -133,7 +171,7 @@ def lost_parts(folder: Path, results: Mapping[int, TrialResult]) -> list[str]:
         else:
             if name == TRIALS and set(content["trial"]) != set(results):
                 lost.append(name)
-    return lost
+    return lost + ([GROUPS] if lacking_groups(folder, results) else [])
 
 
 def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
@@ -144,42 +182,48 @@ def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFram
     try:
         return read_facts(folder), _trials(folder), _baselines(folder)
     except FileNotFoundError as error:
-        raise _damaged(Path(error.filename), "it is not there") from None
+        raise damaged(Path(error.filename), "it is not there") from None
+
+
+def read_nested(folder: Path) -> dict[str, Any] | None:
+    """Return what nested cross-validation found, None where it was not done. Raises DataError for a damaged file."""
+    return None if (found := _said(folder / NESTED)) is None else dict(found)
+
+
+def read_looks(folder: Path) -> list[dict[str, Any]]:
+    """Return the looks at the study's held-out groups, in order. Raises DataError for a damaged file."""
+    return list(_said(folder / LOOKS) or [])
+
+
+def _said(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise damaged(path, words_of(error)) from None
 
 
 def _trials(folder: Path) -> pd.DataFrame:
-    table = _table(folder / TRIALS)
-    wanted = COLUMNS if len(table) else COLUMNS[:1]  # without trials it has the first one alone
-    if missing := [name for name in wanted if name not in table]:
-        raise _damaged(folder / TRIALS, f"it lacks {', '.join(missing)}")
+    table = read_table(folder / TRIALS, COLUMNS[:1])  # without trials it has that one alone
+    if len(table) and (missing := [name for name in COLUMNS if name not in table]):
+        raise damaged(folder / TRIALS, f"it lacks {', '.join(missing)}")
     return table
 
 
 def _baselines(folder: Path) -> pd.DataFrame:
-    table = _table(folder / BASELINES)
-    if not {"constant", "classical"} <= set(table) or table.empty:
-        raise _damaged(folder / BASELINES, "it lacks the baselines")
+    table = read_table(folder / BASELINES, ("constant", "classical"))
+    if table.empty:
+        raise damaged(folder / BASELINES, "it lacks the baselines")
     return table
 
 
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(io.BytesIO(path.read_bytes()), page_checksum_verification=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever a reader says of bytes that make no sense
-        raise _damaged(path, words_of(error)) from None
-
-
-def _damaged(path: Path, why: str) -> DataError:
-    name = path.parents[1].name.rpartition("-")[0]
-    return DataError(
-        f"{path}: cannot be read ({why}); `python -m harness.study run {name}` writes it again, and so does `doctor "
-        f"{name}`"
-    )
-
-
 def _row(result: TrialResult) -> dict[str, Any]:
+    return _outline(result) | result.metrics()
+
+
+def _outline(result: TrialResult) -> dict[str, Any]:
+    """Return the part of a row that is not computed from a fold's files."""
     return {
         "trial": result.plan.number,
         "state": result.state,
@@ -188,5 +232,7 @@ def _row(result: TrialResult) -> dict[str, Any]:
         "params": json.dumps(dict(result.plan.params), sort_keys=True),
         "reason": result.reason,
         "seconds": sum(fold.seconds for fold in result.folds),
-        **result.metrics(),
+        "second_look": result.second.state if result.second else "",
+        "second_reason": result.second.reason if result.second else "",
+        SCORED_BY: scores_digest(),
     }

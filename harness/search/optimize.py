@@ -73,11 +73,7 @@ class Search:
                 return
             plan, fold = running.slot.plan, running.unsubmitted.pop(0)
             job = self.make_job(plan, fold)
-            self.recorder.open_fold(plan.number, fold)
-            # else the outbox of a stopped attempt would be read
-            shutil.rmtree(job.working, ignore_errors=True)
-            self._outboxes[plan.number, fold] = OutboxReader(job.working, job.final)
-            self.executor.submit(job)
+            self._outboxes[plan.number, fold] = submit(job, self.executor, self.recorder)
 
     def _open_next(self) -> _Running | None:
         """Open the first slot that is neither done nor running, if its window is finished."""
@@ -199,3 +195,12 @@ class Search:
         for key in self._outboxes:
             self.recorder.close_fold(Outcome(key, "interrupted", reason="did not stop in time"))
         self._outboxes.clear()
+
+
+def submit(job: FoldJob, executor: Executor, recorder: Recorder) -> OutboxReader:
+    """Give a fold run to the executor; return what reads its outbox."""
+    recorder.open_fold(job.trial, job.fold)
+    shutil.rmtree(job.working, ignore_errors=True)  # else the outbox of a stopped attempt would be read
+    reader = OutboxReader(job.working, job.final)
+    executor.submit(job)
+    return reader

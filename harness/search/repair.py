@@ -28,7 +28,10 @@ def _is_needless(saved: Path, results: Mapping[int, TrialResult]) -> bool:
     """Tell whether a fold run is committed, or its trial was finished without it."""
     trial, fold = int(saved.parent.name), int(saved.stem)
     finished = results.get(trial)
-    without = finished is not None and fold not in {f.fold for f in finished.folds}
+    # more folds of a complete trial are those of its second look
+    without = (
+        finished is not None and finished.state != "complete" and fold not in {f.fold for f in finished.folds}
+    )
     return without or is_committed(saved.with_suffix(""))
 
 

@@ -16,6 +16,7 @@ from harness.paths import take
 from harness.ranges import Value
 from harness.search.database import opened_by_optuna
 from harness.search.pruner import build_pruner
+from harness.search.second import read_second
 from harness.search.space import params_of, suggest
 from harness.search.trial import State, TrialPlan, TrialResult
 from harness.train.foldrun import FoldResult, fold_folder
@@ -157,7 +158,9 @@ class Slots:
             FoldResult(**fold, folder=str(fold_folder(self._work, trial.number, fold["fold"])))
             for fold in trial.user_attrs.get("folds", [])
         ]
-        return TrialResult(plan, states[trial.state], folds, trial.user_attrs.get("reason", ""))
+        state, reason = states[trial.state], trial.user_attrs.get("reason", "")
+        second = read_second(self._work, trial.number) if state == "complete" else None
+        return TrialResult(plan, state, folds, reason, second)
 
 
 def _without_place(fold: FoldResult) -> dict[str, Any]:

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+import pandas as pd
+
 from harness.config import Study
-from harness.evaluate.scores import fold_scores, mean_of_folds, threshold_scores
+from harness.evaluate.groups import counts_of_rows, sum_by_group
+from harness.evaluate.intervals import headline_interval
+from harness.evaluate.scores import fold_scores, interval_scores, mean_of_folds, threshold_scores
 from harness.execute.task import Outcome
 from harness.ranges import Value
 from harness.train.foldrun import FoldResult
@@ -26,6 +30,32 @@ class TrialPlan:
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """How a trial fared once more, with fresh seeds and fresh folds of the same groups.
+
+    It takes the luck of seeds and folds out of a ranking, and proves nothing: the groups are those that chose it.
+    """
+
+    state: Literal["complete", "collapsed", "failed"]
+    folds: Sequence[FoldResult]
+    reason: str = ""
+
+    def metrics(self) -> dict[str, float]:
+        """Return second_iou_mean, _std, _low, _high (95 % interval over groups), _fold_N; nothing unless complete."""
+        if self.state != "complete":
+            return {}
+        scores = [fold.iou for fold in self.folds]
+        found = headline_interval(counts_of_rows(pd.concat([fold.out_of_fold for fold in self.folds])))
+        return {
+            "second_iou_mean": statistics.fmean(scores),
+            "second_iou_std": statistics.stdev(scores),
+            "second_iou_low": found.low,
+            "second_iou_high": found.high,
+            **{f"second_iou_fold_{number}": score for number, score in enumerate(scores)},
+        }
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """How a trial ended. Only a complete one, with all its folds, has a score."""
 
@@ -33,6 +63,7 @@ class TrialResult:
     state: State
     folds: Sequence[FoldResult]
     reason: str = ""
+    second: SecondLook | None = None
 
     @property
     def iou_mean(self) -> float | None:
@@ -69,12 +100,19 @@ class TrialResult:
             "best_epoch_gain": self.best_epoch_gain,
         }
         kept = [fold.kept for fold in self.folds]
-        beside = [
-            fold_scores(fold.out_of_fold, tables) for fold, tables in zip(self.folds, kept, strict=True)
-        ]
-        metrics |= mean_of_folds(beside)
+        beside = [fold_scores(rows, tables) for rows, tables in zip(self._rows, kept, strict=True)]
+        metrics |= mean_of_folds(beside) | interval_scores(pd.concat(self._rows))
+        metrics |= self.second.metrics() if self.second else {}
         whole = [tables for tables in kept if tables is not None]
         return metrics | (threshold_scores(whole) if len(whole) == len(kept) else {})
+
+    def group_counts(self) -> pd.DataFrame:
+        """Return a row for each group in each fold: its counts at logit 0, summed over its pictures."""
+        return sum_by_group(pd.concat(self._rows))
+
+    @cached_property
+    def _rows(self) -> Sequence[pd.DataFrame]:
+        return [fold.out_of_fold for fold in self.folds]
 
 
 class Recorder(Protocol):

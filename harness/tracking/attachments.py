@@ -15,10 +15,10 @@ LOST_FILES = "harness.lost_files"  # tag: what should be attached and was droppe
 
 
 def attach(client: MlflowClient, run: str, work: Path, files: Iterable[Sequence[str]]) -> None:
-    """Attach files of a work folder, each in the folder named with it; those lost, and only those, are in the tag.
+    """Attach files of a work folder, each in the folder named with it; of these the lost ones are in the tag.
 
     Lost is what is gone, no longer what its folder committed, or a ledger's and not to be read, unless the run has it
-    since before.
+    since before. What the tag says of other files stays.
     """
     wanted = [(work / name, folder) for name, folder in files]
     lost = []
@@ -29,9 +29,17 @@ def attach(client: MlflowClient, run: str, work: Path, files: Iterable[Sequence[
             client.log_artifact(run, str(path), folder or None)
         elif not _has(client, run, path.name, folder):
             lost.append(path.name)
-    if lost:
-        client.log_batch(run, tags=[RunTag(LOST_FILES, ", ".join(lost))])
-    elif wanted and LOST_FILES in client.get_run(run).data.tags:
+    if wanted:
+        _tell_lost(client, run, {path.name for path, _ in wanted}, lost)
+
+
+def _tell_lost(client: MlflowClient, run: str, names: set[str], lost: Sequence[str]) -> None:
+    """Let the tag name those of the files `names` that are lost, and what it had of others."""
+    told = client.get_run(run).data.tags.get(LOST_FILES, "")
+    now = ", ".join([*lost, *(name for name in told.split(", ") if name and name not in names)])
+    if now:
+        client.log_batch(run, tags=[RunTag(LOST_FILES, now)])
+    elif told:
         client.delete_tag(run, LOST_FILES)
 
 

@@ -50,6 +50,8 @@ class OutboxRecorder:
     facts: StudyFacts
     work: Path
     clock: Callable[[], float] = time.time
+    # writes what a trial's run shows besides its folds' files, and returns it
+    draw: Callable[[TrialResult], Sequence[Path]] = lambda _: ()
     _latest: int = 0  # ms
     _opened: set[str] = field(default_factory=set)  # keys
     _epochs: dict[str, dict[int, int]] = field(default_factory=dict)  # told, with their times, by key
@@ -89,10 +91,22 @@ class OutboxRecorder:
             files=[[self._place(path), folder] for path, folder in artifacts],
         )
 
-    def close_study(self, state: State, reason: str, *, note: str, metrics: Mapping[str, float]) -> None:
-        """Close the study's run with its leaderboard as description, and what else is still open as interrupted."""
+    def close_study(
+        self,
+        state: State,
+        reason: str,
+        *,
+        note: str,
+        metrics: Mapping[str, float],
+        files: Sequence[tuple[Path, str]] = (),
+    ) -> None:
+        """Close the study's run, `note` being its description, and what else is still open as interrupted.
+
+        Files are attached, each in the folder named with it.
+        """
         if self.knows():
-            self._end(self.facts.key, state, reason, tags={NOTE: note}, metrics=metrics)
+            points = self._points(self.facts.key, metrics)
+            self._end(self.facts.key, state, reason, tags={NOTE: note}, points=points, files=files)
 
     def open_trial(self, plan: TrialPlan) -> None:
         tags = {
@@ -142,13 +156,14 @@ class OutboxRecorder:
             outcome.status,
             outcome.reason,
             tags={"harness.device": result.device, "harness.indices_sha256": result.indices_sha256},
-            metrics=_numbers(result),
-            result=result,
+            points=self._points(key, _numbers(result), result.epochs),
+            files=[(Path(result.folder) / name, "") for name in _shown(Path(result.folder))],
         )
 
-    def close_trial(self, result: TrialResult) -> None:
+    def close_trial(self, result: TrialResult, files: Sequence[tuple[Path, str]] = ()) -> None:
         key, tags = self._trial(result.plan.number), {NOTE: trial_note(result, self.facts.tags)}
-        self._end(key, result.state, result.reason, tags=tags, metrics=result.metrics())
+        points, page = self._points(key, result.metrics()), [(path, "") for path in self.draw(result)]
+        self._end(key, result.state, result.reason, tags=tags, points=points, files=[*page, *files])
 
     def _end(
         self,
@@ -157,14 +172,15 @@ class OutboxRecorder:
         reason: str,
         *,
         tags: Mapping[str, str] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        result: FoldResult | None = None,
+        points: Sequence[Point] = (),
+        files: Sequence[tuple[Path, str]] = (),
     ) -> None:
-        step, folder = (result.epochs, Path(result.folder)) if result else (0, None)
-        points = [self._point(key, name, float(value), step) for name, value in (metrics or {}).items()]
-        files = [[self._place(folder / name), ""] for name in _shown(folder)] if folder else []
-        told = {"tags": dict(tags or {}), "metrics": points, "files": files}
+        placed = [[self._place(path), folder] for path, folder in files]
+        told = {"tags": dict(tags or {}), "metrics": list(points), "files": placed}
         self._tell("end", key, state=state, reason=reason, **told)
+
+    def _points(self, key: str, metrics: Mapping[str, float], step: int = 0) -> list[Point]:
+        return [self._point(key, name, float(value), step) for name, value in metrics.items()]
 
     def _point(self, key: str, name: str, value: float, step: int) -> Point:
         known = self._told.get((key, name, step))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -23,8 +24,11 @@ from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from numpy.typing import NDArray
 
+from harness.tracking.served_model import Segmenter
+
 CHAMPION = "champion"
-TRIAL_TAG = "harness.trial"
+STUDY_TAG, TRIAL_TAG = "harness.study", "harness.trial"
+SPLIT_TAG = "harness.split"
 DIGEST_TAG = "harness.digest"
 
 _MODEL_FILE = Path(__file__).with_name("served_model.py")
@@ -85,14 +89,41 @@ def log_model(
     return logged.model_uri
 
 
+def open_model(settings: Mapping[str, Any], weights: Sequence[Path]) -> Segmenter:
+    """Return fold models as `log_model` lets them be served; nothing is logged."""
+    with tempfile.TemporaryDirectory() as folder:
+        described = Path(folder, "model.json")
+        described.write_text(json.dumps(settings), encoding="utf-8")
+        artifacts = {"settings": str(described)}
+        artifacts |= {f"weights_{fold}": str(path) for fold, path in enumerate(weights)}
+        model = Segmenter()
+        model.load_context(SimpleNamespace(artifacts=artifacts))
+    return model
+
+
+def fetch_model(client: MlflowClient, found: Version, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """Return settings and weights of a registered version, which are brought to `folder`."""
+    place = Path(
+        mlflow.artifacts.download_artifacts(
+            found.source, dst_path=str(folder), tracking_uri=client.tracking_uri
+        )
+    )
+    artifacts = Model.load(str(place)).flavors["python_function"]["artifacts"]
+    files = {name: place / artifact["path"] for name, artifact in artifacts.items()}
+    settings: dict[str, Any] = json.loads(files.pop("settings").read_text(encoding="utf-8"))
+    return settings, [files[f"weights_{fold}"] for fold in range(len(files))]
+
+
 def register(client: MlflowClient, name: str, *, source: str, run_id: str, tags: Mapping[str, str]) -> str:
     """Return the version of model `name` made of the logged model `source`; made unless it is there.
 
-    `source` is what `log_model` returned, `tags` hold at least `harness.trial`.
+    `source` is what `log_model` returned, `tags` hold at least `harness.trial`; a version that is there gets them anew.
     """
     model = client.get_logged_model(source.removeprefix("models:/"))
     for known in client.search_model_versions(f"name='{name}' AND run_id='{run_id}'"):
         if known.source == model.artifact_location and known.tags.get(TRIAL_TAG) == tags[TRIAL_TAG]:
+            for key, value in tags.items():
+                client.set_model_version_tag(name, str(known.version), key, value)
             break
     else:
         _ensure_registered(client, name)
@@ -137,7 +168,7 @@ def aliased_trials(client: MlflowClient, name: str) -> set[tuple[str, int]]:
             return set()
         raise
     tags = [client.get_model_version(name, str(number)).tags for number in aliases.values()]
-    return {(each["harness.study"], int(each["harness.trial"])) for each in tags if "harness.trial" in each}
+    return {(each[STUDY_TAG], int(each[TRIAL_TAG])) for each in tags if TRIAL_TAG in each}
 
 
 def _digest(settings: Mapping[str, Any], weights: Sequence[Path]) -> str:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
-from harness.errors import PromotionRefused, TrackingError
+from harness.errors import ConfigError, PromotionRefused, TrackingError
 from harness.masking import words_of
 from harness.tracking.home import HOME, MOST_RUNS
 from harness.tracking.recorder import LEAKAGE, SHOWN
@@ -82,6 +82,23 @@ def find_trial_run(runs: OwnRuns | None, study: str, trial: int) -> str:
             f"`doctor` brings what still waits; was MLFLOW_TRACKING_URI another one when it ran?"
         )
     return str(fullest_first(found)[0].info.run_id)
+
+
+def key_of_fold_run(client: MlflowClient, run: str, home: str) -> tuple[str, int, int]:
+    """Return study, trial and fold of a fold run. Raises ConfigError where it is none, or one of another home."""
+    try:
+        tags = client.get_run(run).data.tags
+    except MlflowException as error:
+        raise ConfigError(f"--run: this tracking store has no run {run!r} ({words_of(error)})") from None
+    level = tags.get("harness.level")
+    if level != "fold":
+        raise ConfigError(
+            f"--run: {run} is a run of a {level or 'stranger'}; give the id of one of its fold runs"
+        )
+    if tags.get(HOME) != home:
+        raise ConfigError(f"--run: {run} is of another home; name that one by --home")
+    study, trial, fold = tags[KEY].rsplit("/", 2)
+    return study, int(trial), int(fold)
 
 
 def refuse_altered_report(runs: OwnRuns | None, study: str) -> None:

@@ -26,7 +26,8 @@ def test_every_layer_that_writes_is_among_the_sites(soak: Soak) -> None:
     text = "\n".join(soak.count)
     for site in (
         "cache.build_cache",
-        "ledger.write_trials",
+        "ledger._write_rows",
+        "groups.write_groups",
         "outbox.append",
         "snapshot",
         "checkpoint.commit",

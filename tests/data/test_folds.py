@@ -6,7 +6,7 @@ import pytest
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from harness.config import Folds
-from harness.data.folds import HELD_OUT, make_split, summary
+from harness.data.folds import HELD_OUT, make_split, summary, with_fresh_folds
 from harness.errors import DataError, LeakageError
 
 
@@ -571,3 +571,44 @@ def test_a_child_of_another_scheme_is_an_error():
         match=f"folds.scheme: leave_one_group_out, and the parent split {parent.id} has scheme groups",
     ):
         split_of(samples, scheme="leave_one_group_out", parent=parent)
+
+
+def fresh_of(samples, **settings):
+    settings = Folds(held_out_from=10, held_out_positive=4, **settings)
+    split = make_split(samples, settings, manifest="m", seed=1)
+    return split, with_fresh_folds(split, samples, 1)
+
+
+def test_fresh_folds_are_other_folds_of_the_same_groups_and_hold_out_the_same():
+    samples = table(60)
+    split, fresh = fresh_of(samples)
+    assert fresh.assignments[0] == split.folds
+    assert fresh.count == 10
+    assert fresh.parent == split.id != fresh.id
+    first, second = (fresh.of(samples, repeat) for repeat in (0, 1))
+    assert ((first == HELD_OUT) == (second == HELD_OUT)).all()
+    assert set(second) - {HELD_OUT} == set(range(5, 10))
+    moved = (first != second - 5)[first != HELD_OUT]
+    assert moved.mean() > 0.5
+    assert with_fresh_folds(split, samples, 1).id == fresh.id
+    for fold in range(5, 10):
+        rows = fresh.validation(samples, fold)
+        assert not set(samples["group"].iloc[rows]) & set(samples["group"].iloc[fresh.train(samples, fold)])
+
+
+def test_fresh_folds_of_repeats_are_one_repeat_more_and_differ_from_all():
+    _, fresh = fresh_of(table(60), scheme="repeated", repeats=2)
+    assert fresh.count == 15
+    parts = {frozenset(members(folds)) for folds in fresh.assignments}
+    assert len(parts) == 3
+
+
+def test_given_folds_and_groups_left_out_one_by_one_are_repeated_as_they_are_and_a_note_says_so():
+    many = table(60)
+    given = many.assign(fold=pd.factorize(many["group"])[0] % 5)
+    for rows, settings in ((given, {}), (table(20), {"scheme": "leave_one_group_out"})):
+        split, fresh = fresh_of(rows, **settings)
+        each = split.count
+        assert fresh.count == 2 * each
+        assert {g: f if f == HELD_OUT else f + each for g, f in split.folds.items()} == fresh.assignments[1]
+        assert "the same folds" in fresh.notes[-1]

@@ -9,6 +9,7 @@ from scipy import stats
 from benchmarks.simulated_groups import Model, World, draw, studies_of, true_iou
 from harness.errors import DataError
 from harness.evaluate.comparisons import (
+    Difference,
     Posterior,
     corrected_test,
     difference,
@@ -19,6 +20,7 @@ from harness.evaluate.comparisons import (
     power,
     scores_of,
     sentence,
+    word_of,
 )
 from harness.evaluate.groups import GroupCounts, group_counts
 
@@ -193,7 +195,31 @@ def test_the_sentence_says_which_by_how_much_and_what_would_help() -> None:
     found = difference(a, b)
     unknown = sentence("trial 3", "trial 5", found, posterior(scores_of(a), scores_of(b)))
     assert unknown.startswith("Whether trial 3 or trial 5 is better is unknown")
-    assert f"{more_groups(found)} more groups" in unknown
-    assert "better than trial 5" in sentence("trial 3", "trial 5", found, Posterior(0.97, 0.02, 0.01))
-    assert "worse than trial 5" in sentence("trial 3", "trial 5", found, Posterior(0.01, 0.02, 0.97))
-    assert "equal in practice" in sentence("trial 3", "trial 5", found, Posterior(0.01, 0.98, 0.01))
+    assert f"about {more_groups(found)} more groups" in unknown
+    above, below, near = (moved(found, *ends) for ends in ((0.01, 0.2), (-0.2, -0.01), (-0.004, 0.009)))
+    assert "better than trial 5" in sentence("trial 3", "trial 5", above, Posterior(0.97, 0.02, 0.01))
+    assert "worse than trial 5" in sentence("trial 3", "trial 5", below, Posterior(0.01, 0.02, 0.97))
+    assert "equal in practice" in sentence("trial 3", "trial 5", near, Posterior(0.01, 0.98, 0.01))
+    assert "counted alike" in sentence("trial 3", "trial 5", difference(a, a), posterior(A, A))
+    assert "no number of groups" in sentence("a", "b", replace(found, value=0.0), Posterior(0.3, 0.4, 0.3))
+
+
+def moved(found: Difference, low: float, high: float) -> Difference:
+    return replace(found, interval=replace(found.interval, low=low, high=high))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "belief", "word"),
+    [
+        (0.001, 0.2, Posterior(0.96, 0.03, 0.01), "better"),
+        (-0.001, 0.2, Posterior(0.96, 0.03, 0.01), "unknown"),  # folds are sure, groups are not
+        (0.001, 0.2, Posterior(0.94, 0.05, 0.01), "unknown"),  # groups are sure, folds are not
+        (-0.2, -0.001, Posterior(0.01, 0.03, 0.96), "worse"),
+        (-0.2, 0.001, Posterior(0.01, 0.03, 0.96), "unknown"),
+        (-0.01, 0.01, Posterior(0.01, 0.98, 0.01), "equal"),
+        (-0.01, 0.011, Posterior(0.01, 0.98, 0.01), "unknown"),
+    ],
+)
+def test_a_word_needs_both_folds_and_groups(low: float, high: float, belief: Posterior, word: str) -> None:
+    found = moved(difference(*pair(0.1, 40, 2)), low, high)
+    assert word_of(found, belief) == word

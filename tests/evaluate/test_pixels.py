@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from harness.evaluate.pixels import MOST_FALSE_SHARE, aupro, boundary_dice, fold_histogram, pr_auc
+from harness.evaluate.pixels import MOST_FALSE_SHARE, aupro, boundary_dice, fold_histogram, pr_auc, pr_curve
 from harness.model.histogram import COARSE, FINE, Histogram, bins_of, centers, coarse, edges
 from harness.model.outoffold import Collector, OutOfFold
 from tests.model.test_objects import drawn
@@ -51,6 +51,21 @@ def test_average_precision_is_scikit_learns(shown: list[Picture]) -> None:
     assert found == pytest.approx(average_precision_score(truth, logits), abs=1e-3)
     assert found is not None
     assert 0.3 < found < 0.99
+
+
+def test_the_curve_of_precision_and_recall_is_scikit_learns_and_has_the_area_that_is_told(
+    shown: list[Picture],
+) -> None:
+    logits, truth = pixels_of(shown)
+    histogram = fold_histogram(kept_of(shown).histograms)
+    curve = pr_curve(histogram)
+    precision, recall, cuts = precision_recall_curve(truth, centers()[bins_of(logits)])
+    np.testing.assert_allclose(curve["precision"], precision[:-1][::-1], atol=1e-12)
+    np.testing.assert_allclose(curve["recall"], recall[:-1][::-1], atol=1e-12)
+    assert curve["logit"].to_numpy() == pytest.approx(cuts[::-1] - (edges()[1] - edges()[0]) / 2)
+    area = (curve["recall"].diff().fillna(curve["recall"].iloc[0]) * curve["precision"]).sum()
+    assert area == pytest.approx(pr_auc(histogram))
+    assert pr_curve(Histogram(np.zeros(FINE, np.int64), histogram.negative)).empty
 
 
 @pytest.mark.parametrize("logit", [-50.0, 0.0, 50.0])

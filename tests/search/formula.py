@@ -14,6 +14,7 @@ from harness.model.outoffold import Collector
 from harness.search.optimize import Search as Driver
 from harness.search.slots import Slots
 from harness.search.trial import MemoryRecorder, Recorder, TrialPlan, TrialResult
+from harness.train.checkpoint import commit
 from harness.train.foldrun import RESULT, FoldJob, FoldResult
 from harness.train.outbox import Outbox
 
@@ -107,7 +108,7 @@ def _write(job: FoldJob, iou: float) -> None:
     for name, content in kept_files(job.fold).items():
         (job.working / name).write_bytes(content)
     (job.working / RESULT).write_text(json.dumps({"iou": iou}))
-    job.working.rename(job.final)
+    commit(job.working, job.final)
 
 
 def _read(job: FoldJob) -> FoldResult:

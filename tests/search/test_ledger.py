@@ -1,7 +1,7 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import ConfigError, DataError
-from harness.search import ledger
+from harness.search import groups, ledger
+from harness.search.groups import read_groups
 from harness.search.ledger import (
     FACTS,
     Ledger,
@@ -140,6 +141,86 @@ def a_list(path: Path) -> None:
 def a_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
+
+
+@pytest.fixture
+def away(results: list[TrialResult]) -> Iterator[None]:
+    """Take the folds' files away: whoever needs them now fails."""
+    folders = [Path(fold.folder) for result in results for fold in result.folds]
+    for folder in folders:
+        folder.rename(f"{folder}.away")
+    yield
+    for folder in folders:
+        Path(f"{folder}.away").rename(folder)
+
+
+def kept(tmp_path: Path, results: list[TrialResult]) -> Ledger:
+    ledger = opened(tmp_path, "a-1", "a")
+    for result in results:
+        ledger.close_trial(result)
+    return ledger
+
+
+def afresh(results: list[TrialResult]) -> dict[int, TrialResult]:
+    """Return the trials as a driver finds them at its start, nothing computed of them."""
+    return {result.plan.number: replace(result) for result in results}
+
+
+@pytest.fixture
+def whole(tmp_path: Path, results: list[TrialResult]) -> Ledger:
+    return kept(tmp_path, results)
+
+
+def test_scores_that_are_written_are_not_computed_again(
+    whole: Ledger, away: None, results: list[TrialResult]
+) -> None:
+    before = read_ledger(whole.folder)[1]
+    Ledger(whole.folder, afresh(results)).write_trials()
+    pd.testing.assert_frame_equal(read_ledger(whole.folder)[1], before)
+    assert set(read_groups(whole.folder)["trial"]) == {0, 2}
+
+
+@pytest.mark.parametrize("change", ["scored_by", "iou_fold_0", "reason", "params"])
+def test_scores_of_other_code_or_other_folds_are_computed_again(
+    whole: Ledger, results: list[TrialResult], change: str
+) -> None:
+    before = read_ledger(whole.folder)[1]
+    altered = before.copy()
+    altered[change] = 0.5 if change == "iou_fold_0" else "other"
+    altered["pr_auc"] = 0.123
+    altered.to_parquet(whole.folder / "trials.parquet")
+    Ledger(whole.folder, afresh(results)).write_trials()
+    pd.testing.assert_frame_equal(read_ledger(whole.folder)[1], before)
+
+
+def test_counts_by_group_are_kept_of_complete_trials_and_made_again_where_they_are_lost(
+    whole: Ledger, results: list[TrialResult]
+) -> None:
+    before = read_groups(whole.folder)
+    assert set(before["trial"]) == {0, 2}
+    pd.testing.assert_frame_equal(
+        before[before["trial"] == 2].drop(columns="trial").reset_index(drop=True),
+        results[2].group_counts()[[name for name in before if name != "trial"]],
+    )
+    (path,) = (whole.folder / "groups").iterdir()
+    for spoil in (cut, empty, Path.unlink):
+        spoil(path)
+        assert lost_parts(whole.folder, dict(enumerate(results))) == ["groups"]
+        Ledger(whole.folder, afresh(results)).write_trials()
+        pd.testing.assert_frame_equal(read_groups(whole.folder), before)
+    assert lost_parts(whole.folder, dict(enumerate(results))) == []
+
+
+def test_trials_of_several_files_stay_when_one_is_added(
+    tmp_path: Path, results: list[TrialResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "PART", 2)
+    ledger = kept(tmp_path, results)
+    assert sorted(path.name for path in (ledger.folder / "groups").iterdir()) == [
+        "0000.parquet",
+        "0001.parquet",
+    ]
+    assert read_groups(ledger.folder)["trial"].unique().tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("file", ["study.json", "trials.parquet", "baselines.parquet"])

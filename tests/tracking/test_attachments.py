@@ -75,3 +75,15 @@ def test_the_tag_is_gone_once_nothing_is_lost_and_stays_where_no_file_is_asked_f
     (work / "away").rename(fold / WEIGHTS)
     attach(client, run, work, FILES)
     assert lost(client, run) is None
+
+
+def test_what_is_lost_stays_told_when_other_files_are_attached(
+    client: MlflowClient, run: str, fold: Path
+) -> None:
+    work = fold.parents[1]
+    attach(client, run, work, [["0/0/gone.json", ""]])
+    attach(client, run, work, FILES)
+    assert lost(client, run) == "gone.json"
+    drop(fold, WEIGHTS)
+    attach(client, run, work, [[f"0/0/{WEIGHTS}", "other"]])
+    assert lost(client, run) == f"{WEIGHTS}, gone.json"

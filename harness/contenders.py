@@ -1,0 +1,101 @@
+"""The two sides of a test on held-out groups: models as they are served, or the baseline without learning."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.config import Data
+from harness.data.audit import HELD_OUT
+from harness.data.audit.masks import masks_of
+from harness.data.cache import build_cache
+from harness.data.pictures import image_pixels, read_file
+from harness.evaluate.groups import GroupCounts, counts_of_rows
+from harness.looks import Side
+from harness.model.classical import best_variant
+from harness.model.metrics import count_pixels
+from harness.model.predict import Logits, Pictures, Pixels, Predictor, Size, predict_photos
+from harness.prepare import Prepared
+from harness.tracking.registry import open_model
+from harness.tracking.served_model import Segmenter
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A side of the test; `count` predicts the held-out pictures, which is a look at them."""
+
+    side: Side
+    count: Callable[[], GroupCounts]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Pictures at their stored depth and size, as whoever asks a served model sends them, and their masks."""
+
+    samples: pd.DataFrame
+    root: Path
+    data: Data
+
+    def image(self, position: int) -> NDArray[Any]:
+        path = self.root / str(self.samples["sample"].iloc[position])
+        return image_pixels(read_file(path), path)
+
+    def truth(self, position: int) -> Pixels:
+        return masks_of(self.samples, self.root, self.data)(position)
+
+
+def model_contender(
+    name: str, settings: Mapping[str, Any], weights: Sequence[Path], today: Prepared, **of: Any
+) -> Contender:
+    """Return the mean of fold models at its threshold; the digest is of weights and threshold."""
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights]
+    content = json.dumps([*digests, settings["threshold"]])
+    side = Side(name, hashlib.sha256(content.encode()).hexdigest(), **of)
+
+    def count() -> GroupCounts:
+        stored = Stored(today.samples, today.root, today.study.data)
+        return held_out_counts(partial(_above, open_model(settings, weights)), stored, today)
+
+    return Contender(side, count)
+
+
+def classical_contender(today: Prepared, caches: Path) -> Contender:
+    """Return that top-hat with Otsu's threshold which is best on the groups of the folds."""
+    samples, cache = today.samples, build_cache(today.samples, today.root, today.study.data, caches)
+    seen = np.flatnonzero(today.split.of(samples) != HELD_OUT)
+    name, predictor = best_variant("classical", cache, samples.iloc[seen].set_axis(seen))
+    side = Side(f"the baseline without learning ({name})", hashlib.sha256(name.encode()).hexdigest())
+    return Contender(side, partial(held_out_counts, predictor, cache, today))
+
+
+def held_out_counts(predictor: Predictor, pictures: Pictures, today: Prepared) -> GroupCounts:
+    """Return the counts of the held-out groups; each source pixel counts once."""
+    positions = today.split.held_out(today.samples)
+    samples = today.samples.iloc[positions].set_axis(positions)
+    rows = []
+    for photo in predict_photos(predictor, pictures, samples, batch=1):
+        counts = count_pixels(photo.logits > 0, photo.truth)
+        rows.append(
+            {"group": photo.group, "fold": 0, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn},
+        )
+    return counts_of_rows(pd.DataFrame(rows))
+
+
+def _above(model: Segmenter, images: Sequence[Pixels], sizes: Sequence[Size]) -> list[Logits]:
+    """Return by how much the probability of each pixel is above the threshold; crops are merged by its mean."""
+    cut = np.float32(model.settings["threshold"])  # as served, where it is compared with float32
+    above = [model.probability(image) - cut for image in images]
+    return [
+        one
+        if one.shape == size
+        else np.asarray(cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        for one, size in zip(above, sizes, strict=True)
+    ]

@@ -1,0 +1,170 @@
+"""Looks at held-out groups: counted on the disk before a prediction begins, and once only for the same two models."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.data.split import Split
+from harness.errors import DataError, PromotionRefused
+from harness.evaluate.heldout import HeldOutTest, can_be_proven, level_of_look
+from harness.train.checkpoint import write_synced
+from harness.train.claim import claimed
+
+FOLDER, LOCK = "heldout", "lock"  # below the home
+ENTRY = ("look", "level", "groups", "candidate", "rival")
+
+DIGITS = 16  # of a picture's digest
+
+Groups = dict[str, list[str]]
+Look = dict[str, Any]  # of ENTRY, and what came of it: see `Looks.conclude`
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models of a look: what people call it, and the digest of all that decides its predictions."""
+
+    name: str
+    digest: str
+    study: str = ""
+    trial: int | None = None
+
+
+def held_out_groups(split: Split, samples: pd.DataFrame) -> Groups:
+    """Return the groups that no fold holds, each with the digests of its pictures."""
+    rows = samples.iloc[split.held_out(samples)]
+    pixels = rows.groupby("group", sort=True)["pixels_sha256"]
+    return {str(name): sorted({digest[:DIGITS] for digest in own}) for name, own in pixels}
+
+
+def looks_of(home: Path, split: Split, samples: pd.DataFrame) -> list[Look]:
+    """Return every look at the held-out groups of a split, in order; without `sentence` it was not finished.
+
+    A look at other held-out groups counts where one of these pictures was among them, whatever it was called then.
+    Raises DataError where a file that counts looks is damaged.
+    """
+    return Looks(home, held_out_groups(split, samples), lambda line: None).all()
+
+
+@dataclass(frozen=True)
+class Looks:
+    """The looks at some held-out groups, of every study and model of a home. `tell` gets a line where one must wait."""
+
+    home: Path
+    groups: Groups
+    tell: Callable[[str], None]
+
+    def all(self) -> list[Look]:
+        """Return every look, in order."""
+        own = _pictures(self.groups)
+        found = [look for path in sorted((self.home / FOLDER).glob("*.jsonl")) for look in _read(path)]
+        shared = [look for look in found if own & _pictures(look["groups"])]
+        return sorted(shared, key=lambda look: int(look["look"]))
+
+    def count(self, candidate: Side, rival: Side) -> Look:
+        """Return the look at these two that is there, finished or not, else count one, on the disk when this returns.
+
+        Raises PromotionRefused where looks are spent, or so few groups that the next one could not prove anything.
+        """
+        with self._alone():
+            known = self._known(candidate, rival)
+            if known is not None:
+                return known
+            number = 1 + len(self.all())
+            level = level_of_look(number)
+            if not can_be_proven(len(self.groups), number):
+                raise PromotionRefused(
+                    f"held-out groups: {len(self.groups)} of them can prove nothing at look {number}, which asks for "
+                    f"p <= {level:g}; hold out new groups to prove more"
+                )
+            values = (number, level, self.groups, asdict(candidate), asdict(rival))
+            look: Look = dict(zip(ENTRY, values, strict=True))
+            self._append(look)
+            return look
+
+    def conclude(self, look: Look, test: HeldOutTest, iou: float) -> Look:
+        """Write what a look showed, once: gain, low, high, p_value, better, sentence, tell_apart (groups), iou."""
+        with self._alone():
+            known = self._known(Side(**look["candidate"]), Side(**look["rival"]))
+            if known is not None and "sentence" in known:  # another process was at the same look
+                return known
+            result = {
+                "gain": test.gain,
+                "low": test.interval.low,
+                "high": test.interval.high,
+                "p_value": test.p_value,
+                "better": test.better,
+                "tell_apart": test.groups,
+                "iou": iou,
+                "sentence": test.sentence,
+            }
+            self._append(look | result)
+            return look | result
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        folder = self.home / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        with claimed(folder / LOCK, lambda: False, self.tell):
+            yield
+
+    def _known(self, candidate: Side, rival: Side) -> Look | None:
+        wanted = candidate.digest, rival.digest
+        looks = _read(self._path) if self._path.exists() else []
+        return next((look for look in looks if _pair(look) == wanted), None)
+
+    @property
+    def _path(self) -> Path:
+        return self.home / FOLDER / f"{self._digest}.jsonl"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.groups, sort_keys=True).encode()).hexdigest()[:24]
+
+    def _append(self, line: Look) -> None:
+        """Add a line; the file is whole at any moment."""
+        before = self._path.read_bytes() if self._path.exists() else b""
+        write_synced(self._path, before + json.dumps(line).encode() + b"\n")
+
+
+def for_reports(looks: list[Look]) -> list[dict[str, Any]]:
+    """Return looks as reports show them; what is not known of one that was killed is None."""
+    shown = ("gain", "low", "high", "p_value", "better", "sentence")
+    return [
+        {
+            "look": look["look"],
+            "level": look["level"],
+            "candidate": {name: look["candidate"][name] for name in ("study", "trial")},
+            "rival": look["rival"]["name"],
+            **{name: look.get(name) for name in shown},
+        }
+        for look in looks
+    ]
+
+
+def _read(path: Path) -> list[Look]:
+    """Return the looks of a file; a later line of the same two models is what came of the look."""
+    found: dict[tuple[str, str], Look] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            look = dict(json.loads(line))
+            found[_pair(look)] = {**{name: look[name] for name in ENTRY}, **look}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}, line {number}: counts no look ({type(error).__name__}); restore the file: what it counts is "
+                "paid for"
+            ) from None
+    return list(found.values())
+
+
+def _pictures(groups: Groups) -> set[str]:
+    return {digest for pictures in groups.values() for digest in pictures}
+
+
+def _pair(look: Look) -> tuple[str, str]:
+    return str(look["candidate"]["digest"]), str(look["rival"]["digest"])

@@ -1,0 +1,115 @@
+"""Nested cross-validation: the whole search again without each fold in turn, and what it finds scored on that fold.
+
+The searches know nothing of the groups that score them, so their mean says what such a search finds, without the luck
+of the best of many (Varma & Simon 2006; Cawley & Talbot 2010). It is of the procedure, not of one model.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.data.audit import HELD_OUT
+from harness.data.cache import build_cache
+from harness.data.split import Split, new_split
+from harness.errors import ConfigError
+from harness.evaluate.groups import counts_of_rows, fold_scores, headline
+from harness.evaluate.intervals import headline_interval
+from harness.model.metrics import count_pixels
+from harness.prepare import Prepared
+from harness.report.leaderboard import Leaderboard
+from harness.search.ledger import NESTED
+from harness.train.checkpoint import write_synced
+from harness.train.foldrun import committed_result, fold_folder
+from harness.train.maps import predicted
+from harness.train.start import FoldData
+
+FEWEST = 3  # folds: two are left for each inner search
+
+Drive = Callable[[Prepared], Leaderboard]
+
+
+def refuse_unnestable(prepared: Prepared) -> None:
+    """Raise ConfigError where there are too few folds, or several repeats of them."""
+    split = prepared.split
+    if len(split.assignments) > 1 or split.count < FEWEST:
+        raise ConfigError(
+            f"protocol.nested: needs one repeat of {FEWEST} folds or more, and the split has {split.count} in "
+            f"{len(split.assignments)}; change folds, or leave nested out"
+        )
+
+
+def outer(prepared: Prepared, fold: int) -> Prepared:
+    """Return the study without a fold: its groups are held out as well, under a name of its own."""
+    settings: Mapping[str, Any] = {
+        "name": f"{prepared.study.name}.outer{fold}",
+        "search.second_look": 0,
+        "report.maps": 0,
+        "report.gallery": 0,
+        "protocol.nested": False,
+    }
+    return replace(
+        prepared, study=prepared.study.with_settings(dict(settings)), split=_without(prepared.split, fold)
+    )
+
+
+def _without(split: Split, fold: int) -> Split:
+    def number(own: int) -> int:
+        return HELD_OUT if own in (fold, HELD_OUT) else own - (own > fold)
+
+    folds = {group: number(own) for group, own in split.folds.items()}
+    settings = split.settings.model_copy(update={"scheme": "groups", "count": split.count - 1})
+    note = f"fold {fold} of split {split.id} is held out, to score what is found without it"
+    return new_split(split.manifest, settings, folds, notes=[*split.notes, note], parent=split.id)
+
+
+def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str, Any]:
+    """Search without each fold in turn, score the fold, and write the result into the study's ledger; return it.
+
+    iou_mean, iou_std, low, high (95 % interval over groups), and for each fold its score, and the trial that was chosen
+    without it. The fold models of that trial predict together, by mean probability, at .5. Done again it goes on where
+    it stopped. Raises what a run raises.
+    """
+    rows, chosen = [], []
+    for fold in range(prepared.split.count):
+        inner = outer(prepared, fold)
+        best = drive(inner).best
+        assert best is not None  # else the run would have failed
+        rows.append(_scored(prepared, inner, home, caches, best))
+        chosen.append({"fold": fold, "study": inner.key, "trial": best["trial"], "loss": best["loss"]})
+    counts = counts_of_rows(pd.concat([of_fold.assign(fold=fold) for fold, of_fold in enumerate(rows)]))
+    scores, found = fold_scores(counts), headline_interval(counts)
+    result = {
+        "iou_mean": float(headline(counts)),
+        "iou_std": float(scores.std(ddof=1)),
+        "low": found.low,
+        "high": found.high,
+        "iou_folds": scores.tolist(),
+        "chosen": chosen,
+    }
+    ledger = home / "work" / prepared.key / "ledger"
+    ledger.mkdir(parents=True, exist_ok=True)
+    write_synced(ledger / NESTED, json.dumps(result, indent=1).encode())
+    return result
+
+
+def _scored(
+    prepared: Prepared, inner: Prepared, home: Path, caches: Path, best: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the counts of the photographs that the study has in a fold and its inner search held out."""
+    folders = [
+        fold_folder(home / "work" / inner.key, best["trial"], fold) for fold in range(inner.split.count)
+    ]
+    weights = [committed_result(folder).weights for folder in folders]
+    study = inner.study.with_params(best["params"])
+    cache = build_cache(prepared.samples, prepared.root, study.data, caches)
+    data = FoldData(prepared.samples, prepared.split, cache)
+    held_out = set(inner.split.held_out(prepared.samples)) - set(prepared.split.held_out(prepared.samples))
+    rows = []
+    for photo in predicted(study, data, weights, sorted(int(row) for row in held_out)):
+        counts = count_pixels(photo.logits > 0, photo.truth)
+        rows.append({"group": photo.group, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn})
+    return pd.DataFrame(rows)

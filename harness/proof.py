@@ -1,0 +1,149 @@
+"""What held-out groups prove of a candidate before it is promoted. Each look at them is counted and paid for."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.contenders import Contender, classical_contender, model_contender
+from harness.data.audit import HELD_OUT
+from harness.data.split import Split, read_split
+from harness.errors import DataError, PromotionRefused
+from harness.evaluate.groups import pooled
+from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
+from harness.looks import Groups, Look, Looks, for_reports, held_out_groups
+from harness.prepare import Prepared
+from harness.search.ledger import LOOKS as LOOKS_FILE
+from harness.search.ledger import read_facts
+from harness.tracking.registry import SPLIT_TAG, STUDY_TAG, Version, fetch_model
+from harness.tracking.store import Store
+from harness.train.checkpoint import write_synced
+
+NOT_PROVABLE = "not provable on these data"
+WAY_OUT = (
+    "to prove more, hold out groups that no fold of the champion held (folds.held_out, held_out_positive and "
+    "held_out_from in the study file, or fold -1 in the table) in a study of another name"
+)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What may be claimed of a promoted model; without a look nothing was looked at."""
+
+    claim: str
+    look: int | None = None
+    iou: float | None = None  # pooled, on the held-out groups
+
+
+@dataclass(frozen=True)
+class Court:
+    """What a candidate is judged with: the data as audited today, the registered models, where looks are counted."""
+
+    today: Prepared
+    store: Store
+    home: Path
+    caches: Path
+    work: Path  # of the candidate's study
+    tell: Callable[[str], None]
+
+    def prove(self, candidate: Contender, champion: Version | None) -> Proof:
+        """Hold a candidate against the champion, or where there is none against the baseline without learning.
+
+        Raises PromotionRefused unless it is better, or there is no champion and nothing can be proven.
+        """
+        groups = held_out_groups(self.today.split, self.today.samples)
+        if not can_be_proven(len(groups), look=1):
+            few = (
+                f"{NOT_PROVABLE}: {len(groups) or 'no'} groups are held out, and fewer than six prove nothing"
+            )
+            if champion is None:
+                return Proof(few)
+            raise PromotionRefused(f"{few}; version {champion.version} stays the champion; {WAY_OUT}")
+        looks = Looks(self.home, groups, self.tell)
+        with self._rival(champion, groups) as rival:
+            try:
+                return _judged(self._look(candidate, rival, looks), champion)
+            finally:
+                shown = json.dumps(for_reports(looks.all()), indent=1)
+                write_synced(self.work / "ledger" / LOOKS_FILE, shown.encode())
+
+    def _look(self, candidate: Contender, rival: Contender, looks: Looks) -> Look:
+        """Return the look at these two; one that was finished is not repeated, one that was killed is gone on with."""
+        look = looks.count(candidate.side, rival.side)
+        if "sentence" in look:
+            self.tell(
+                f"held-out groups: these two were held against each other at look {look['look']} already"
+            )
+            return look
+        self.tell(
+            f"held-out groups: look {look['look']} of {LOOKS} at {len(looks.groups)} groups, {candidate.side.name} "
+            f"against {rival.side.name}"
+        )
+        counts = candidate.count()
+        test = held_out_test(counts, rival.count(), look=look["look"])
+        return looks.conclude(look, test, float(pooled(counts)))
+
+    @contextmanager
+    def _rival(self, champion: Version | None, groups: Groups) -> Iterator[Contender]:
+        if champion is None:
+            yield classical_contender(self.today, self.caches)
+            return
+        self._refuse_seen(champion, groups)
+        with tempfile.TemporaryDirectory() as folder:
+            settings, weights = fetch_model(self.store.client(), champion, Path(folder))
+            name = f"the champion, version {champion.version}"
+            yield model_contender(name, settings, weights, self.today)
+
+    def _refuse_seen(self, champion: Version, groups: Groups) -> None:
+        """Refuse a champion that was trained on held-out groups, or of which that cannot be told."""
+        own, who = self.today.split, f"version {champion.version}, the champion,"
+        other = self._split_of(champion)
+        if other.id != own.id and not self._are_related(own, other):
+            raise PromotionRefused(
+                f"{NOT_PROVABLE}: {who} was trained on split {other.id}, which has nothing to do with split {own.id}: "
+                f"it may know the held-out groups; {WAY_OUT}"
+            )
+        seen = [name for name in groups if other.folds.get(name, HELD_OUT) != HELD_OUT]
+        if seen:
+            raise PromotionRefused(
+                f"{NOT_PROVABLE}: {who} was trained on {len(seen)} of {len(groups)} held-out groups, the first is "
+                f"{seen[0]!r}; {WAY_OUT}"
+            )
+
+    def _split_of(self, champion: Version) -> Split:
+        try:
+            known = champion.tags.get(SPLIT_TAG)
+            if known is None:  # promoted by a version that did not say
+                known = read_facts(self.home / "work" / champion.tags.get(STUDY_TAG, "-") / "ledger")["split"]
+            return read_split(self.home / "folds" / f"{known}.json")
+        except (DataError, FileNotFoundError) as error:
+            raise PromotionRefused(
+                f"{NOT_PROVABLE}: what version {champion.version}, the champion, was trained on is not known under "
+                f"this home ({error}); restore it, or promote a study of another name"
+            ) from error
+
+    def _are_related(self, one: Split, other: Split) -> bool:
+        """Tell whether one split is the other's child, or its child's."""
+        return other.id in self._parents(one) or one.id in self._parents(other)
+
+    def _parents(self, split: Split) -> set[str]:
+        found: set[str] = set()
+        while split.parent and (path := self.home / "folds" / f"{split.parent}.json").is_file():
+            found.add(split.parent)
+            split = read_split(path)
+        return found
+
+
+def _judged(look: Look, champion: Version | None) -> Proof:
+    claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
+    proof = Proof(claim, int(look["look"]), float(look["iou"]))
+    if look["better"]:
+        return proof
+    if champion is not None:
+        raise PromotionRefused(f"{claim} Version {champion.version} stays the champion.")
+    if not can_be_proven(look["tell_apart"], look=1):
+        few = f"{NOT_PROVABLE}: only {look['tell_apart']} held-out groups tell the two apart"
+        return Proof(f"{few}. {claim}", proof.look, proof.iou)
+    raise PromotionRefused(f"{claim} Without learning it is done as well; nothing is promoted.")

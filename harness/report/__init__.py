@@ -1,0 +1,1 @@
+"""A study's results for people, from its ledger: tables, sentences, pages."""

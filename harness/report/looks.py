@@ -1,0 +1,45 @@
+"""What was seen of the held-out groups of a study, look by look."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.report.leaderboard import Leaderboard
+from harness.report.markup import listed, number, paragraph, table
+
+UNFINISHED = "stopped before it showed anything; it counts"
+
+
+def looks(board: Leaderboard) -> str:
+    """Return a row and a sentence for each look, or that nothing was looked at."""
+    held_out = board.facts.get("held_out_groups", 0)
+    if not board.looks:
+        if not held_out:
+            return paragraph("No group is held out, so there is nothing to look at.")
+        return paragraph(f"{held_out} groups are held out; nobody has looked at them.")
+    rows, sentences = [_cells(look) for look in board.looks], [look["sentence"] for look in board.looks]
+    headings = ("look", "level", "candidate", "rival", "gain", "95 % interval", "p", "better")
+    note = "Look i tests at a level of 0.05 / 2^i; after four looks the held-out groups are spent."
+    return (
+        table(headings, rows, words=("candidate", "rival", "better"))
+        + listed(sentence for sentence in sentences if sentence)
+        + paragraph(note, "soft")
+    )
+
+
+def _cells(look: Mapping[str, Any]) -> list[str]:
+    known = [str(look["look"]), f"{look['level']:g}", _named(look["candidate"]), _named(look["rival"])]
+    if look["sentence"] is None:
+        return [*known, "", "", "", UNFINISHED]
+    return [
+        *known,
+        f"{look['gain']:+.4f}",
+        f"{look['low']:+.4f} to {look['high']:+.4f}",
+        number(look["p_value"], 4),
+        "yes" if look["better"] else "no",
+    ]
+
+
+def _named(model: Any) -> str:
+    if isinstance(model, dict):
+        return f"{model.get('study', '?')}, trial {model.get('trial', '?')}"
+    return "none" if model is None else str(model)

@@ -1,0 +1,129 @@
+"""What is said of a study's results: the verdict in two sentences, and what must be known before believing it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.report.leaderboard import Leaderboard
+
+LAST_EPOCH_WARNING = 0.02  # IoU by which the best epochs may beat the last ones before it is worth a warning
+THRESHOLD_HINT = 0.02  # IoU that another threshold adds, cross-fitted, from which it is worth a line
+HARDLY = 0.001  # IoU of optimism from which a figure is said
+UNPROVABLE = "Not provable on these data"
+OF_WORD = {"equal": "equal to the best", "unknown": "not told from the best", "worse": "worse than the best"}
+
+
+def verdict(board: Leaderboard) -> list[str]:
+    """Return two sentences: what was found beside what needs no learning, and how far it may be believed."""
+    classical = f"top-hat + Otsu, without learning: {score(board.baselines['classical'])}"
+    if board.best is None:
+        return [
+            f"No trial ran all its folds; IoU of {classical}.",
+            f"{UNPROVABLE}: there is nothing to prove.",
+        ]
+    best = f"Best: trial {board.best['trial']}, {board.best['loss']}, IoU {score(board.best)}"
+    found = f"{best} (mean ± std over folds{_interval(board.best)}); {classical}."
+    return [found, f"{_luck(board)}{_rivals(board)}{_second_look(board)}{_claim(board)}"]
+
+
+def warnings(board: Leaderboard) -> list[str]:
+    """Return what a reader must know before believing the table."""
+    found = [
+        f"Trial {row['trial']}: the epochs that looked best on their own folds would add "
+        f"{row['best_epoch_gain']:.3f} IoU to its mean; the last epoch counts. Train longer, or lower train.lr."
+        for row in board.trials
+        if (row.get("best_epoch_gain") or 0.0) > LAST_EPOCH_WARNING
+    ]
+    found += [
+        f"Trial {row['trial']} {row['state']}: {row['reason']}" for row in board.trials if row["reason"]
+    ]
+    found += _threshold_hint(board)
+    rare = board.facts["rare_classes"]
+    if rare:
+        named = ", ".join(f"{name} ({count})" for name, count in rare.items())
+        found.append(f"Classes with few source images: {named}. Their share of a score is mostly chance.")
+    if board.best is not None and board.best["against_best"] is None and board.corrected is None:
+        found.append(
+            "Counts by group are not kept of these trials: no intervals; `doctor` or `run` adds them."
+        )
+    return [
+        *found,
+        "The std over folds is no confidence interval, and the best of several trials on the same folds looks "
+        "better than it is.",
+    ]
+
+
+def score(row: Mapping[str, Any]) -> str:
+    """Return mean ± std of a trial or a baseline, nothing without."""
+    return "" if row.get("iou_mean") is None else f"{row['iou_mean']:.4f} ± {row['iou_std']:.4f}"
+
+
+def interval(row: Mapping[str, Any], low: str = "iou_low", high: str = "iou_high") -> str:
+    """Return an interval of a row, nothing without."""
+    return "" if row.get(low) is None else f"{row[low]:.4f} to {row[high]:.4f}"
+
+
+def _interval(best: Mapping[str, Any]) -> str:
+    ends = interval(best)
+    return f"; 95 % interval over groups {ends}" if ends else ""
+
+
+def _luck(board: Leaderboard) -> str:
+    found = board.corrected
+    if found is None or found["trials"] < 2:
+        return ""
+    much = "hardly" if found["optimism"] < HARDLY else f"by about {found['optimism']:.4f}"
+    return (
+        f"As the best of {found['trials']} trials it is flattered {much}: on groups that did not choose it, it has "
+        f"{found['iou']:.4f} ({interval(found, 'low', 'high')}). "
+    )
+
+
+def _rivals(board: Leaderboard) -> str:
+    """Return how many of the others cannot be told from the best, as part of a sentence."""
+    words = [row["against_best"]["word"] for row in board.complete[1:] if row["against_best"]]
+    near = sum(word != "worse" for word in words)
+    return f"{near} of the {len(words)} others cannot be told from it. " if words else ""
+
+
+def _second_look(board: Leaderboard) -> str:
+    """Return how the best fared in the second look, as part of a sentence."""
+    looked = [row for row in board.complete if row.get("second_iou_mean") is not None]
+    if not looked or board.chosen is None:
+        return ""
+    first = board.chosen
+    again = f"{first['second_iou_mean']:.4f} ± {first['second_iou_std']:.4f}"
+    others = f" of {len(looked)}" if len(looked) > 1 else ""
+    return (
+        f"With fresh seeds and fresh folds of the same groups trial {first['trial']} is the best{others}, IoU {again}; "
+        "that takes luck out of the ranking and proves nothing. "
+    )
+
+
+def _claim(board: Leaderboard) -> str:
+    if (nested := board.nested) is not None:
+        return (
+            f"Nested cross-validation: such a search finds {score(nested)} ({interval(nested, 'low', 'high')}) on "
+            "groups that it never saw."
+        )
+    own = [look for look in board.looks if look["sentence"] and _is_of(look["candidate"], board)]
+    if own:
+        return f"{own[-1]['sentence']} It was held against {own[-1]['rival']}."
+    held_out = board.facts.get("held_out_groups", 0)
+    if not held_out:
+        return f"{UNPROVABLE}: every group took part in the choice, none is held out."
+    return f"Not proven: {held_out} held-out groups wait, and only they can prove that it is better."
+
+
+def _is_of(candidate: Mapping[str, Any], board: Leaderboard) -> bool:
+    chosen = board.chosen
+    return chosen is not None and candidate == {"study": board.facts["key"], "trial": chosen["trial"]}
+
+
+def _threshold_hint(board: Leaderboard) -> list[str]:
+    gain = (board.best or {}).get("cross_fitted_gain") or 0.0
+    if board.best is None or gain < THRESHOLD_HINT:
+        return []
+    return [
+        f"Trial {board.best['trial']}: with threshold {board.best['threshold']:g} on the logit instead of 0 it has "
+        f"about {gain:.3f} IoU more, on folds that had no part in the choice."
+    ]

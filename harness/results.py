@@ -1,0 +1,97 @@
+"""What is done with a study's results: shown again, trials compared, a fold trained again, the best promoted."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, NotReproduced
+from harness.prepare import audit_again
+from harness.report.comparison import compare_trials
+from harness.report.comparisonpage import write_comparison
+from harness.report.files import PAGE, write_report
+from harness.report.leaderboard import read_leaderboard
+from harness.screen import console, show, warn_of_changes
+from harness.search.ledger import find_ledger
+from harness.studyfile import CACHES, load
+from harness.tracking.store import answering, open_store
+
+
+def report(name: str, home: Path) -> dict[str, Any]:
+    """Print the leaderboard of a study's last run and write it as a page."""
+    study, file = load(name)
+    ledger = find_ledger(home / "work", study.name)
+    board = read_leaderboard(ledger)
+    warn_of_changes(console, study, file, board)
+    page = write_report(board, ledger.parent) / PAGE
+    show(console, board)
+    console.print(f"written to {page}", highlight=False)
+    return board.as_dict()
+
+
+def compare(name: str, home: Path, trials: Sequence[int]) -> dict[str, Any]:
+    """Tell trials of a study's last run apart, each pair on the same groups, in words and as a page."""
+    study, file = load(name)
+    ledger = find_ledger(home / "work", study.name)
+    board = read_leaderboard(ledger)
+    warn_of_changes(console, study, file, board)
+    comparison = compare_trials(board, ledger, trials)
+    for pair in comparison.pairs:
+        console.print(f"- {pair['sentence']}", highlight=False, markup=False)
+    console.print(comparison.reading, highlight=False, markup=False)
+    page = write_comparison(comparison, ledger.parent)
+    console.print(f"written to {page}", highlight=False)
+    return comparison.as_dict()
+
+
+def reproduce(
+    name: str, home: Path, trial: int | None, run: str | None, model: bool, fold: int | None
+) -> dict[str, Any]:
+    """Train one fold again from what is logged of it, and say whether it is what was committed."""
+    from harness.reproduce import fold_of_champion, fold_of_run, fold_of_trial, reproduce_fold
+
+    study, file = load(name)
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if trial is not None:
+        wanted = fold_of_trial(home, study.name, trial, fold or 0)
+    elif model:
+        wanted = fold_of_champion(answering(open_store(home)), home, study.name, fold or 0)
+    else:
+        if fold is not None:
+            raise ConfigError("--fold: a run is of one fold already; leave it out")
+        wanted = fold_of_run(answering(open_store(home)), home, study.name, str(run), tell)
+    places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
+    found = reproduce_fold(wanted, study.data.dataset, **places, tell=tell)
+    document = asdict(found) | {"sentence": found.sentence}
+    if not found.matches:
+        error = NotReproduced(found.sentence)
+        error.document = document
+        raise error
+    tell(found.sentence)
+    return document
+
+
+def promote(name: str, home: Path) -> dict[str, Any]:
+    """Let the alias `champion` mean the best trial of a study's last run, if audit and held-out groups allow it."""
+    from harness.promote import promote_best
+
+    study, file = load(name)
+    ledger = find_ledger(home / "work", study.name)
+    board = read_leaderboard(ledger)
+    warn_of_changes(console, study, file, board)
+    store = answering(open_store(home))
+    places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
+    again = partial(audit_again, board.facts, study.data.dataset, **places)
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    done = promote_best(store, board, ledger.parent, again, CACHES, tell)
+    console.print(
+        f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
+        f"{f' (before: version {done.previous})' if done.previous else ''}\n{done.claim}\n{done.threshold_sentence}\n"
+        f"load it:  MLFLOW_TRACKING_URI={store.shown} python -c "
+        f"'import mlflow; model = mlflow.pyfunc.load_model(\"{done.uri}\")'",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return asdict(done) | {"uri": done.uri, "tracking_uri": store.shown}

@@ -1,0 +1,80 @@
+"""Looks at held-out groups: each one told, and none when nobody looked."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import DataError
+from harness.report.leaderboard import Leaderboard, read_leaderboard
+from harness.report.looks import looks
+from harness.report.words import verdict
+from tests.report.drawn import drawn_groups, write_ledger
+from tests.report.reading import read_page
+
+LOOK = {
+    "look": 1,
+    "level": 0.025,
+    "candidate": {"study": "tiny-1", "trial": 3},
+    "rival": {"study": "tiny-0", "trial": 0},
+    "gain": 0.0312,
+    "low": -0.001,
+    "high": 0.0634,
+    "p_value": 0.0312,
+    "better": False,
+    "sentence": "Trial 3 is not proven to be better.",
+}
+
+
+def board_of(folder: Path, told: list[dict[str, Any]] | None, held_out: int = 9) -> Leaderboard:
+    write_ledger(folder, drawn_groups((0.5, 0.6)), held_out_groups=held_out)
+    if told is not None:
+        (folder / "looks.json").write_text(json.dumps(told))
+    return read_leaderboard(folder)
+
+
+def test_each_look_is_a_row_and_a_sentence(tmp_path: Path) -> None:
+    first_of_all = LOOK | {"look": 2, "rival": None, "better": True}
+    page = read_page(looks(board_of(tmp_path, [LOOK, first_of_all])))
+    one, other = page.table("look")
+    assert one == {
+        "look": "1",
+        "level": "0.025",
+        "candidate": "tiny-1, trial 3",
+        "rival": "tiny-0, trial 0",
+        "gain": "+0.0312",
+        "95 % interval": "-0.0010 to +0.0634",
+        "p": "0.0312",
+        "better": "no",
+    }
+    assert (other["rival"], other["better"]) == ("none", "yes")
+    assert page.text.count("Trial 3 is not proven to be better.") == 2
+
+
+def test_a_look_that_was_killed_is_shown_and_counts(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(("gain", "low", "high", "p_value", "better", "sentence"))
+    page = read_page(looks(board_of(tmp_path, [LOOK | nothing])))
+    (row,) = page.table("look")
+    assert row["better"] == "stopped before it showed anything; it counts"
+    assert row["gain"] == ""
+
+
+def test_nobody_looked_or_nothing_is_held_out(tmp_path: Path) -> None:
+    assert "9 groups are held out; nobody has looked at them." in looks(board_of(tmp_path, None))
+    assert "No group is held out" in looks(board_of(tmp_path, None, held_out=0))
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    board_of(tmp_path, None)
+    (tmp_path / "looks.json").write_text("[{")
+    with pytest.raises(DataError, match=r"looks\.json: cannot be read \("):
+        read_leaderboard(tmp_path)
+
+
+def test_the_verdict_is_what_held_out_groups_said_of_the_chosen_trial(tmp_path: Path) -> None:
+    chosen = {"study": "tiny-12345678", "trial": 1}
+    other = LOOK | {"sentence": "Of another trial."}
+    said = verdict(board_of(tmp_path, [LOOK | {"candidate": chosen, "rival": "the champion"}, other]))[1]
+    assert said.endswith("Trial 3 is not proven to be better. It was held against the champion.")
+    assert verdict(board_of(tmp_path, [other]))[1].endswith("only they can prove that it is better.")

@@ -1,0 +1,102 @@
+"""Nested cross-validation: inner searches never see the fold that scores what they find."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from harness.data.audit import HELD_OUT
+from harness.drive import drive
+from harness.errors import ConfigError, Interrupted
+from harness.nested import nest, outer, refuse_unnestable
+from harness.prepare import Prepared, prepare
+from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
+from harness.report.words import verdict
+from harness.tracking.store import open_store
+from tests.conftest import SHORT, Tiny
+from tests.test_drive import started
+
+
+def prepared_of(tiny: Tiny, home: Path, **settings: object) -> Prepared:
+    study = tiny.with_settings(**{**SHORT, "search__trials": 2, "folds__count": 3} | settings)
+    return prepare(study, base=home, home=home, caches=tiny.caches)
+
+
+def driver(tiny: Tiny, home: Path, stop: bool = False):  # type: ignore[no-untyped-def]
+    def run(prepared: Prepared) -> Leaderboard:
+        return drive(
+            prepared,
+            open_store(home),
+            home=home,
+            caches=tiny.caches,
+            console=Console(file=io.StringIO()),
+            watch=lambda: lambda: stop,
+        )[0]
+
+    return run
+
+
+def test_the_groups_of_the_fold_are_held_out_of_its_inner_search_and_all_others_keep_theirs(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    prepared = prepared_of(tiny, tmp_path)
+    for fold in range(3):
+        inner = outer(prepared, fold)
+        before, after = prepared.split.of(prepared.samples), inner.split.of(prepared.samples)
+        assert ((after == HELD_OUT) == np.isin(before, [fold, HELD_OUT])).all()
+        assert inner.split.count == 2
+        rest = before[after != HELD_OUT]
+        assert len(set(zip(rest.tolist(), after[after != HELD_OUT].tolist(), strict=True))) == 2
+        assert inner.study.name == f"tiny.outer{fold}"
+        assert inner.key != prepared.key
+
+
+@pytest.mark.parametrize(
+    "settings", [{"folds__count": 2}, {"folds__scheme": "repeated", "folds__repeats": 2, "folds__count": 3}]
+)
+def test_what_cannot_be_nested_is_one_line(tiny: Tiny, tmp_path: Path, settings: dict[str, object]) -> None:
+    study = tiny.study.model_dump()
+    folds = {name.removeprefix("folds__"): value for name, value in settings.items()}
+    changed = type(tiny.study).model_validate(study | {"folds": study["folds"] | folds})
+    prepared = prepare(changed, base=tmp_path, home=tmp_path, caches=tiny.caches)
+    with pytest.raises(ConfigError, match=r"^protocol\.nested: needs one repeat of 3 folds or more"):
+        refuse_unnestable(prepared)
+
+
+def test_the_nested_score_is_of_every_group_once_and_is_shown_wherever_results_are(
+    tiny: Tiny, tmp_path: Path, empty_mlflow: Path
+) -> None:
+    home = started(tmp_path / "home", empty_mlflow)
+    prepared = prepared_of(tiny, home)
+    found = nest(prepared, home, tiny.caches, driver(tiny, home))
+    assert len(found["iou_folds"]) == 3
+    assert found["iou_mean"] == pytest.approx(np.mean(found["iou_folds"]))
+    assert found["low"] <= found["iou_mean"] <= found["high"]
+    assert [one["study"].split("-")[0] for one in found["chosen"]] == [f"tiny.outer{n}" for n in range(3)]
+    board = driver(tiny, home)(prepared)
+    assert board.nested == found
+    assert json.loads(json.dumps(board.as_dict()))["nested"] == found
+    assert study_metrics(board)["nested_iou_mean"] == found["iou_mean"]
+    assert f"such a search finds {found['iou_mean']:.4f}" in verdict(board)[1]
+    client = MlflowClient(f"sqlite:///{home.resolve() / 'mlflow.db'}")
+    names = {experiment.name for experiment in client.search_experiments()}
+    assert {"tiny", "tiny.outer0", "tiny.outer1", "tiny.outer2"} <= names
+    assert read_leaderboard(home / "work" / prepared.key / "ledger").nested == found
+
+
+def test_stopped_in_an_inner_search_it_goes_on_and_ends_with_the_same_numbers(
+    tiny: Tiny, tmp_path: Path, empty_mlflow: Path
+) -> None:
+    home = started(tmp_path / "home", empty_mlflow)
+    prepared = prepared_of(tiny, home, train__epochs=1)
+    with pytest.raises(Interrupted):
+        nest(prepared, home, tiny.caches, driver(tiny, home, stop=True))
+    first = nest(prepared, home, tiny.caches, driver(tiny, home))
+    assert nest(prepared, home, tiny.caches, driver(tiny, home)) == first
+    rows = pd.read_parquet(next((home / "work").glob("tiny.outer0-*/ledger/trials.parquet")))
+    assert len(rows) == 2
