@@ -113,8 +113,8 @@ class HeldOut:
         world, models = self.models(large)
         counts = draw(world, models, (studies, self.groups), _rng(self, number))
         columns: Columns = {"p": [], "t": [], "bootstrap-t": [], "deviation": []}
-        for candidate, champion in studies_of(counts, folds=1):
-            columns["p"].append(held_out_test(candidate, champion, look=1).p_value)
+        for study, (candidate, champion) in enumerate(studies_of(counts, folds=1)):
+            columns["p"].append(held_out_test(candidate, champion, look=1, seed=study).p_value)
             columns["t"].append(paired_t(candidate, champion))
             columns["bootstrap-t"].append(paired_bootstrap_t(candidate, champion))
             columns["deviation"].append(difference(candidate, champion).deviation)

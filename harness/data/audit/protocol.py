@@ -67,11 +67,12 @@ def copies_before_split(samples: pd.DataFrame, split: Assignment) -> Finding:
 
 
 def looks_at_held_out(samples: pd.DataFrame, split: Assignment) -> Finding:
-    """P4: no step of this version scores held-out groups, so there is no look to count; others cannot be seen."""
+    """P4: no training sees held-out groups; `promote` counts its looks at them, after this report is written."""
     rows = split.held_out(samples)
     groups = samples["group"].iloc[rows].nunique()
     text = (
-        f"{groups} groups are held out; no step of this version scores them, and looks made elsewhere cannot be seen."
+        f"{groups} groups are held out; promote counts each look at them below the home (heldout/), and those made "
+        "elsewhere cannot be seen."
         if groups
         else "No group is held out: there are no unseen data to confirm the best trial on."
     )
