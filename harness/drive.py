@@ -13,7 +13,7 @@ from rich.console import Console
 
 from harness.data.audit import HELD_OUT
 from harness.data.folds import freeze, with_fresh_folds
-from harness.errors import DataError, Interrupted
+from harness.errors import DataError, DiskFull, Interrupted
 from harness.execute.executors import build_executor
 from harness.execute.task import Executor
 from harness.model.classical import baseline_scores
@@ -193,7 +193,10 @@ def _show_best(desk: _Desk, ledger: Ledger) -> None:
             desk.recorder.close_trial(result, files=[(folder, folder.name)])
         if (chosen := read_leaderboard(ledger.folder).chosen) is not None:
             show_best(work, ledger.results[chosen["trial"]], data, settings.gallery)
-    except DataError as error:  # weights that were dropped to make room
+    except (
+        DataError,
+        DiskFull,
+    ) as error:  # weights that were dropped to make room; or there is none for maps
         desk.console.print(f"no pictures of the best trials: {error}", highlight=False, soft_wrap=True)
 
 

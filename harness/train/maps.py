@@ -22,6 +22,7 @@ from harness.errors import Interrupted
 from harness.model.networks import build_network
 from harness.model.predict import Logits, Photo, Pixels, Size, network_logits, predict_photos
 from harness.train.foldrun import FoldResult, pick_device
+from harness.train.room import refuse_full_disk, writing
 from harness.train.start import FoldData
 
 INDEX = "index.csv"  # in the archive: file, photo, group, fold
@@ -76,23 +77,35 @@ def mean_logits(several: Sequence[Logits]) -> Logits:
 def write_maps(path: Path, study: Study, data: FoldData, fold: FoldResult, should_stop: ShouldStop) -> None:
     """Write an archive of 8-bit PNG (H, W), a photograph each, unless it is there: round(255 x probability).
 
-    128 and more is what a logit above 0 predicts. Written whole or not at all. Raises Interrupted, DataError.
+    128 and more is what a logit above 0 predicts. Written whole or not at all. Raises Interrupted, DiskFull,
+    DataError.
     """
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft, lines = path.with_suffix(".working"), io.StringIO()
+    draft = path.with_suffix(".working")
+    try:
+        with writing(path.parent):
+            _archive(draft, study, data, fold, should_stop)
+            os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _archive(draft: Path, study: Study, data: FoldData, fold: FoldResult, should_stop: ShouldStop) -> None:
+    lines = io.StringIO()
     table = csv.writer(lines)
     table.writerow(["file", "photo", "group", "fold"])
     with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
         for number, photo in enumerate(predicted(study, data, [fold.weights], validation_of(data, fold))):
             if should_stop():
                 raise Interrupted(f"fold {fold.fold}: stopped while probability maps were written")
-            name = f"{number:06d}.png"
-            archive.writestr(name, bytes(cv2.imencode(".png", as_map(photo.logits))[1]))
+            name, content = f"{number:06d}.png", bytes(cv2.imencode(".png", as_map(photo.logits))[1])
+            refuse_full_disk(draft.parent, len(content))
+            archive.writestr(name, content)
             table.writerow([name, photo.name, photo.group, fold.fold])
         archive.writestr(INDEX, lines.getvalue())
-    os.replace(draft, path)
 
 
 def as_map(logits: NDArray[np.float32]) -> NDArray[np.uint8]:

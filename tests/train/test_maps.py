@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.config import Study
-from harness.errors import DataError, Interrupted
+from harness.errors import DataError, DiskFull, Interrupted
 from harness.model.predict import Photo
 from harness.train.foldrun import FoldResult, run_fold
 from harness.train.maps import as_map, mean_logits, predicted, read_maps, validation_of, write_maps
@@ -95,3 +95,12 @@ def test_several_networks_are_the_mean_of_their_probabilities(
     together = predicted(study, tiny.data(), [fold.weights, fold.weights], rows)
     for photo, alone in zip(together, seen_of(tiny, study, fold), strict=True):
         np.testing.assert_allclose(photo.logits, alone.logits, atol=1e-5)
+
+
+def test_without_room_there_is_no_archive_and_nothing_is_left(
+    tiny: Tiny, study: Study, fold: FoldResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.train.room._free", lambda folder: 2**20)
+    with pytest.raises(DiskFull, match="too little room"):
+        write_maps(tmp_path / "maps" / "fold_1.zip", study, tiny.data(), fold, lambda: False)
+    assert not list((tmp_path / "maps").iterdir())
