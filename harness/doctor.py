@@ -244,6 +244,7 @@ class Examination:
         with asking():
             aliases = aliased_trials(delivery.client, _name(work.name))
         named = {trial for key, trial in aliases if key == work.name}
+        named |= {number for number, result in results.items() if result.second is not None}
         finished = [
             Finished(number, result.iou_mean, tuple(_committed(work / str(number))))
             for number, result in results.items()

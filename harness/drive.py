@@ -1,7 +1,7 @@
 """One run of a prepared study: files written, records opened, trials carried through their folds."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,6 +39,7 @@ from harness.tracking.recorder import OutboxRecorder, study_files
 from harness.tracking.sender import Sender
 from harness.tracking.store import Store
 from harness.train.foldrun import FoldJob, fold_folder
+from harness.train.maps import FOLDER as MAPS
 from harness.train.start import FoldData
 
 LAST_WAIT = (
@@ -186,18 +187,23 @@ def _show_best(desk: _Desk, ledger: Ledger) -> None:
     """Keep the probability maps of the best trials, and the gallery of the one that is chosen."""
     work, settings = desk.files.work, desk.prepared.study.report
     data = FoldData(desk.prepared.samples, desk.prepared.split, desk.files.cache)
-    results = [ledger.results[number] for number in best_trials(ledger.results, settings.maps)]
-    try:
-        for folder in keep_maps(work, results, data, desk.should_stop):
-            result = ledger.results[int(folder.parent.name)]
-            desk.recorder.close_trial(result, files=[(folder, folder.name)])
-        if (chosen := read_leaderboard(ledger.folder).chosen) is not None:
+    for number in best_trials(ledger.results, settings.maps):
+        with _said_instead(desk, f"no probability maps of trial {number}"):
+            keep_maps(work, ledger.results[number], data, desk.should_stop)
+            if not desk.recorder.has_shown(number, MAPS):
+                desk.recorder.close_trial(ledger.results[number])
+    if (chosen := read_leaderboard(ledger.folder).chosen) is not None:
+        with _said_instead(desk, f"no pictures of trial {chosen['trial']}"):
             show_best(work, ledger.results[chosen["trial"]], data, settings.gallery)
-    except (
-        DataError,
-        DiskFull,
-    ) as error:  # weights that were dropped to make room; or there is none for maps
-        desk.console.print(f"no pictures of the best trials: {error}", highlight=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def _said_instead(desk: _Desk, what: str) -> Iterator[None]:
+    """Say why pictures are missing, where weights were dropped or the disk is full, and go on without them."""
+    try:
+        yield
+    except (DataError, DiskFull) as error:
+        desk.console.print(f"{what}: {error}", highlight=False, soft_wrap=True)
 
 
 def _job_maker(prepared: Prepared, files: Files) -> JobMaker:

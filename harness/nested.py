@@ -15,13 +15,13 @@ import pandas as pd
 from harness.data.audit import HELD_OUT
 from harness.data.cache import build_cache
 from harness.data.split import Split, new_split
-from harness.errors import ConfigError
+from harness.errors import ConfigError, TrainingError
 from harness.evaluate.groups import counts_of_rows, fold_scores, headline
 from harness.evaluate.intervals import headline_interval
 from harness.model.metrics import count_pixels
 from harness.prepare import Prepared
 from harness.report.leaderboard import Leaderboard
-from harness.search.ledger import NESTED
+from harness.search.ledger import NESTED, read_nested
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import committed_result, fold_folder
 from harness.train.maps import predicted
@@ -71,18 +71,26 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
 
     iou_mean, iou_std, low, high (95 % interval over groups), and for each fold its score, and the trial that was chosen
     without it. The fold models of that trial predict together, by mean probability, at .5. Done again it goes on where
-    it stopped. Raises what a run raises.
+    it stopped; a result of this budget is returned as it is. Raises what a run raises.
     """
+    ledger, trials = home / "work" / prepared.key / "ledger", prepared.study.search.trials
+    known = read_nested(ledger)
+    if known is not None and known["trials"] == trials:
+        return known
     rows, chosen = [], []
     for fold in range(prepared.split.count):
         inner = outer(prepared, fold)
-        best = drive(inner).best
+        try:
+            best = drive(inner).best
+        except TrainingError as error:
+            raise TrainingError(f"nested search without fold {fold}: {error}") from error
         assert best is not None  # else the run would have failed
         rows.append(_scored(prepared, inner, home, caches, best))
         chosen.append({"fold": fold, "study": inner.key, "trial": best["trial"], "loss": best["loss"]})
     counts = counts_of_rows(pd.concat([of_fold.assign(fold=fold) for fold, of_fold in enumerate(rows)]))
     scores, found = fold_scores(counts), headline_interval(counts)
     result = {
+        "trials": trials,
         "iou_mean": float(headline(counts)),
         "iou_std": float(scores.std(ddof=1)),
         "low": found.low,
@@ -90,7 +98,6 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
         "iou_folds": scores.tolist(),
         "chosen": chosen,
     }
-    ledger = home / "work" / prepared.key / "ledger"
     ledger.mkdir(parents=True, exist_ok=True)
     write_synced(ledger / NESTED, json.dumps(result, indent=1).encode())
     return result

@@ -15,7 +15,9 @@ from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
 from harness.prepare import Prepared, study_of
 from harness.proof import NOT_PROVABLE, Court, Proof
-from harness.report.leaderboard import Leaderboard
+from harness.report.files import write_report
+from harness.report.leaderboard import Leaderboard, read_leaderboard
+from harness.report.table import as_note
 from harness.tracking.home import home_id
 from harness.tracking.registry import (
     CHAMPION,
@@ -33,6 +35,7 @@ from harness.tracking.runs import (
     own_runs,
     referred_report,
     refuse_altered_report,
+    show_report,
 )
 from harness.tracking.store import Store
 from harness.train.foldrun import committed_result, fold_folder
@@ -162,6 +165,15 @@ def promote_best(
     version = register(client, facts["name"], source=source, run_id=candidate.run, tags=tags)
     set_alias(client, facts["name"], CHAMPION, version)
     return candidate.promoted(tags, version, before.version if before else None)
+
+
+def show_looks(store: Store, ledger: Path, tell: Callable[[str], None]) -> None:
+    """Let report and study's run in MLflow say what was seen of held-out groups, where anything was."""
+    board, work = read_leaderboard(ledger), ledger.parent
+    if board.looks:
+        folder, key = write_report(board, work), board.facts["key"]
+        runs = own_runs(store, store.client(), key, home_id(work.parents[1], store, tell))
+        show_report(runs, key, folder, as_note(board))
 
 
 def _candidate(board: Leaderboard, store: Store, work: Path, tell: Callable[[str], None]) -> _Candidate:

@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from harness.contenders import Contender, classical_contender, model_contender
 from harness.data.audit import HELD_OUT
 from harness.data.split import Split, read_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.groups import pooled
 from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
-from harness.looks import Groups, Look, Looks, for_reports, held_out_groups
+from harness.looks import Groups, Look, Looks, for_reports, held_out_groups, looks_of
 from harness.prepare import Prepared
 from harness.search.ledger import LOOKS as LOOKS_FILE
 from harness.search.ledger import read_facts
@@ -66,8 +68,7 @@ class Court:
             try:
                 return _judged(self._look(candidate, rival, looks), champion)
             finally:
-                shown = json.dumps(for_reports(looks.all()), indent=1)
-                write_synced(self.work / "ledger" / LOOKS_FILE, shown.encode())
+                _write_looks(self.work, looks.all())
 
     def _look(self, candidate: Contender, rival: Contender, looks: Looks) -> Look:
         """Return the look at these two; one that was finished is not repeated, one that was killed is gone on with."""
@@ -136,6 +137,22 @@ class Court:
         return found
 
 
+def note_looks(home: Path, work: Path, split: str) -> None:
+    """Write the looks at the held-out groups of a study into its ledger; those for other studies count too.
+
+    Raises DataError where a file that counts looks is damaged. Without the split or the samples nothing is known.
+    """
+    path, samples = home / "folds" / f"{split}.json", work / "samples.parquet"
+    if path.is_file() and samples.is_file():
+        found = looks_of(home, read_split(path), pd.read_parquet(samples))
+        if found:
+            _write_looks(work, found)
+
+
+def _write_looks(work: Path, looks: list[Look]) -> None:
+    write_synced(work / "ledger" / LOOKS_FILE, json.dumps(for_reports(looks), indent=1).encode())
+
+
 def _judged(look: Look, champion: Version | None) -> Proof:
     claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
     proof = Proof(claim, int(look["look"]), float(look["iou"]))
@@ -143,7 +160,7 @@ def _judged(look: Look, champion: Version | None) -> Proof:
         return proof
     if champion is not None:
         raise PromotionRefused(f"{claim} Version {champion.version} stays the champion.")
-    if not can_be_proven(look["tell_apart"], look=1):
+    if not can_be_proven(look["tell_apart"], look=look["look"]):
         few = f"{NOT_PROVABLE}: only {look['tell_apart']} held-out groups tell the two apart"
         return Proof(f"{few}. {claim}", proof.look, proof.iou)
-    raise PromotionRefused(f"{claim} Without learning it is done as well; nothing is promoted.")
+    raise PromotionRefused(f"{claim} That it is better than no learning is not shown; nothing is promoted.")

@@ -167,7 +167,11 @@ def _logged(fold: Fold) -> tuple[dict[str, Any], dict[str, Any]]:
     told = row.iloc[0].get(f"iou_fold_{fold.number}")
     if told is None or pd.isna(told):
         ended = f"{row['state'].iloc[0]}: {row['reason'].iloc[0]}".rstrip(": ")
-        raise ConfigError(f"trial {fold.trial} of {fold.work.name} has no fold {fold.number} ({ended})")
+        count = sum(str(name).startswith("iou_fold_") for name in trials)
+        raise ConfigError(
+            f"trial {fold.trial} of {fold.work.name} has no fold {fold.number} ({ended}); folds are 0 to {count - 1}, "
+            "and those of a second look are not trained again"
+        )
     return known, json.loads(row["params"].iloc[0])
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from harness.errors import ConfigError, NotReproduced
 from harness.prepare import audit_again
+from harness.proof import note_looks
 from harness.report.comparison import compare_trials
 from harness.report.comparisonpage import write_comparison
 from harness.report.files import PAGE, write_report
 from harness.report.leaderboard import read_leaderboard
 from harness.screen import console, show, warn_of_changes
-from harness.search.ledger import find_ledger
+from harness.search.ledger import find_ledger, read_facts
 from harness.studyfile import CACHES, load
 from harness.tracking.store import answering, open_store
 
@@ -22,6 +23,7 @@ def report(name: str, home: Path) -> dict[str, Any]:
     """Print the leaderboard of a study's last run and write it as a page."""
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
+    note_looks(home, ledger.parent, read_facts(ledger)["split"])
     board = read_leaderboard(ledger)
     warn_of_changes(console, study, file, board)
     page = write_report(board, ledger.parent) / PAGE
@@ -74,7 +76,7 @@ def reproduce(
 
 def promote(name: str, home: Path) -> dict[str, Any]:
     """Let the alias `champion` mean the best trial of a study's last run, if audit and held-out groups allow it."""
-    from harness.promote import promote_best
+    from harness.promote import promote_best, show_looks
 
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
@@ -84,7 +86,10 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     places = {"base": file.parent.resolve(), "home": home, "caches": CACHES}
     again = partial(audit_again, board.facts, study.data.dataset, **places)
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    done = promote_best(store, board, ledger.parent, again, CACHES, tell)
+    try:
+        done = promote_best(store, board, ledger.parent, again, CACHES, tell)
+    finally:  # a refusal is a result too
+        show_looks(store, ledger, tell)
     console.print(
         f"{done.uri} is version {done.version}: trial {done.trial}, IoU {done.iou_mean:.4f} ± {done.iou_std:.4f}"
         f"{f' (before: version {done.previous})' if done.previous else ''}\n{done.claim}\n{done.threshold_sentence}\n"

@@ -7,10 +7,12 @@ from typing import Any
 
 from harness.execute.task import Outcome
 from harness.prepare import study_facts
+from harness.proof import note_looks
 from harness.report.files import FOLDER, write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
 from harness.report.table import as_note
 from harness.report.trialpage import write_trial_page
+from harness.search.ledger import read_facts
 from harness.search.trial import TrialResult
 from harness.tracking.outbox import Outbox
 from harness.tracking.recorder import OutboxRecorder, study_files
@@ -86,7 +88,9 @@ def _close_study(recorder: OutboxRecorder, work: Path, *, done: bool) -> None:
 
 def close_complete(recorder: OutboxRecorder, work: Path) -> Leaderboard:
     """Write the report of a study whose budget is used up, tell that it ended with it; return its leaderboard."""
-    board = read_leaderboard(work / "ledger")
+    ledger = work / "ledger"
+    note_looks(work.parents[1], work, read_facts(ledger)["split"])
+    board = read_leaderboard(ledger)
     report = write_report(board, work)
     note, metrics = as_note(board), study_metrics(board)
     recorder.close_study("complete", "", note=note, metrics=metrics, files=[(report, FOLDER)])

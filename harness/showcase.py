@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from harness.report.gallery import FOLDER, INDEX
 from harness.search.trial import TrialResult
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import FoldResult
+from harness.train.maps import FOLDER as MAPS
 from harness.train.maps import predicted, validation_of, write_maps
 from harness.train.start import FoldData
 
-MAPS = "maps"  # below a trial's folder
 LEGEND = "On the right: orange is the label, blue what is predicted at logit 0, tinted what is ignored."
 SURE = 3.0  # logit of a false object from which label and model contradict each other: probability .95
 
@@ -94,40 +94,35 @@ def show_best(work: Path, result: TrialResult, data: FoldData, each: int) -> Pat
     ]  # samples that share a name cannot be told apart
     chosen = {kind: kind.choose(rows)[:each] for kind in KINDS}
     folder = work / REPORT / FOLDER
+    if _shows(folder, result.plan.number, each):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
     if not each or all(found.empty for found in chosen.values()):
         return None
-    if _shows(folder, result.plan.number):
-        return folder
     seen = _seen(result, data, pd.concat(chosen.values()))
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shown = [_shown(folder, kind, found, seen) for kind, found in chosen.items()]
     kinds = [kind for kind in shown if kind["pictures"]]
-    content = {"trial": result.plan.number, "legend": LEGEND, "kinds": kinds}
+    content = {"trial": result.plan.number, "each": each, "legend": LEGEND, "kinds": kinds}
     write_synced(folder / INDEX, json.dumps(content, indent=1).encode())
     return folder
 
 
-def keep_maps(
-    work: Path, results: Sequence[TrialResult], data: FoldData, should_stop: ShouldStop
-) -> list[Path]:
-    """Write the out-of-fold probability maps of these trials where they are not there; return the folders written."""
-    written = []
-    for result in results:
-        folder = work / str(result.plan.number) / MAPS
-        paths = {fold.fold: folder / f"fold_{fold.fold}.zip" for fold in result.folds}
-        if all(path.is_file() for path in paths.values()):
-            continue
-        for fold in result.folds:
-            write_maps(paths[fold.fold], result.plan.study, data, fold, should_stop)
-        written.append(folder)
-    return written
+def keep_maps(work: Path, result: TrialResult, data: FoldData, should_stop: ShouldStop) -> None:
+    """Write the out-of-fold probability maps of a trial, an archive a fold, those that are not there.
+
+    Raises Interrupted, DiskFull; DataError where weights are gone.
+    """
+    for fold in result.folds:
+        path = work / str(result.plan.number) / MAPS / f"fold_{fold.fold}.zip"
+        write_maps(path, result.plan.study, data, fold, should_stop)
 
 
-def _shows(folder: Path, trial: int) -> bool:
-    """Tell whether the gallery that is there is whole, and of this trial; its index is written last."""
+def _shows(folder: Path, trial: int, each: int) -> bool:
+    """Tell whether the gallery that is there is whole, of this trial and size; its index is written last."""
     try:
-        return bool(json.loads((folder / INDEX).read_bytes())["trial"] == trial)
+        index = json.loads((folder / INDEX).read_bytes())
+        return bool((index["trial"], index["each"]) == (trial, each))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

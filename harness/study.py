@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
         console.print(
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
         )
-    search = partial(drive, store=store, home=home, caches=CACHES, console=console, watch=on_stop_signals)
+    search = partial(
+        drive, store=store, home=home, caches=CACHES, console=console, watch=cache(on_stop_signals)
+    )
     if study.protocol.nested:
         refuse_unnestable(prepared)
         nest(prepared, home, CACHES, lambda inner: search(inner)[0])

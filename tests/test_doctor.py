@@ -128,7 +128,7 @@ def test_pages_of_trials_that_are_gone_are_written_again_and_stand_on_runs_that_
     assert not left
     assert {path: path.read_bytes() for path in before} == before
     again = runs_of(home)[f"{prepared.key}/1"]
-    assert [file.path for file in client.list_artifacts(again.info.run_id)] == ["page.html"]
+    assert [file.path for file in client.list_artifacts(again.info.run_id)] == ["maps", "page.html"]
     assert "harness.lost_files" not in again.data.tags
     assert looked_at(home) == ([], [])
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness.data.audit import HELD_OUT
 from harness.drive import drive
-from harness.errors import ConfigError, Interrupted
+from harness.errors import ConfigError, Interrupted, TrainingError
 from harness.nested import nest, outer, refuse_unnestable
 from harness.prepare import Prepared, prepare
 from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
@@ -23,7 +23,8 @@ from tests.test_drive import started
 
 
 def prepared_of(tiny: Tiny, home: Path, **settings: object) -> Prepared:
-    study = tiny.with_settings(**{**SHORT, "search__trials": 2, "folds__count": 3} | settings)
+    fixed = {"search__trials": 2, "folds__count": 3, "protocol__nested": True}
+    study = tiny.with_settings(**{**SHORT, **fixed} | settings)
     return prepare(study, base=home, home=home, caches=tiny.caches)
 
 
@@ -86,7 +87,13 @@ def test_the_nested_score_is_of_every_group_once_and_is_shown_wherever_results_a
     client = MlflowClient(f"sqlite:///{home.resolve() / 'mlflow.db'}")
     names = {experiment.name for experiment in client.search_experiments()}
     assert {"tiny", "tiny.outer0", "tiny.outer1", "tiny.outer2"} <= names
-    assert read_leaderboard(home / "work" / prepared.key / "ledger").nested == found
+    ledger = home / "work" / prepared.key / "ledger"
+    assert read_leaderboard(ledger).nested == found
+    facts = json.loads((ledger / "study.json").read_text())
+    for changed in ({"protocol": {"nested": False}}, {"search": facts["settings"]["search"] | {"trials": 3}}):
+        told = facts | {"settings": facts["settings"] | changed}
+        (ledger / "study.json").write_text(json.dumps(told))
+        assert read_leaderboard(ledger).nested is None
 
 
 def test_stopped_in_an_inner_search_it_goes_on_and_ends_with_the_same_numbers(
@@ -100,3 +107,11 @@ def test_stopped_in_an_inner_search_it_goes_on_and_ends_with_the_same_numbers(
     assert nest(prepared, home, tiny.caches, driver(tiny, home)) == first
     rows = pd.read_parquet(next((home / "work").glob("tiny.outer0-*/ledger/trials.parquet")))
     assert len(rows) == 2
+
+
+def test_an_inner_search_without_a_result_is_one_line_that_names_the_fold(tiny: Tiny, tmp_path: Path) -> None:
+    def fail(prepared: Prepared) -> Leaderboard:
+        raise TrainingError("none of 2 trials ran all its folds")
+
+    with pytest.raises(TrainingError, match=r"^nested search without fold 0: none of 2 trials"):
+        nest(prepared_of(tiny, tmp_path), tmp_path, tiny.caches, fail)

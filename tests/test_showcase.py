@@ -94,7 +94,7 @@ def test_the_gallery_is_made_anew_for_another_trial_and_not_for_the_same(
     before = index.stat().st_mtime_ns
     show_best(work_of(result), result, tiny.data(), 2)
     assert index.stat().st_mtime_ns == before
-    index.write_text(json.dumps({"trial": 7, "kinds": []}))
+    index.write_text(json.dumps({"trial": 7, "each": 2, "kinds": []}))
     show_best(work_of(result), result, tiny.data(), 2)
     assert json.loads(index.read_text())["trial"] == 0
 
@@ -105,7 +105,22 @@ def test_no_pictures_are_asked_for(tiny: Tiny, result: TrialResult, tmp_path: Pa
 
 
 def test_maps_are_kept_a_fold_each_and_written_once(tiny: Tiny, result: TrialResult) -> None:
-    work = work_of(result)
-    assert keep_maps(work, [result], tiny.data(), lambda: False) == [work / "0" / "maps"]
-    assert sorted(path.name for path in (work / "0" / "maps").iterdir()) == ["fold_0.zip", "fold_1.zip"]
-    assert keep_maps(work, [result], tiny.data(), lambda: False) == []
+    maps = work_of(result) / "0" / "maps"
+    keep_maps(work_of(result), result, tiny.data(), lambda: False)
+    written = {path.name: path.stat().st_mtime_ns for path in maps.iterdir()}
+    assert sorted(written) == ["fold_0.zip", "fold_1.zip"]
+    (maps / "fold_1.zip").unlink()
+    keep_maps(work_of(result), result, tiny.data(), lambda: False)
+    assert (maps / "fold_0.zip").stat().st_mtime_ns == written["fold_0.zip"]
+    assert (maps / "fold_1.zip").is_file()
+
+
+def test_another_number_of_pictures_makes_the_gallery_anew_and_none_removes_it(
+    tiny: Tiny, result: TrialResult
+) -> None:
+    def shown(each: int) -> int:
+        folder = show_best(work_of(result), result, tiny.data(), each)
+        return len(list(folder.glob("best_*.jpg"))) if folder else 0
+
+    assert [shown(2), shown(1), shown(2), shown(0)] == [2, 1, 2, 0]
+    assert not (work_of(result) / "report" / "gallery").exists()

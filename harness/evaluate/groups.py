@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
 
 from harness.errors import DataError
 
@@ -44,10 +45,12 @@ class GroupCounts:
         """Return 1 where a row (rows) is of a fold (folds)."""
         return np.asarray(self.fold[:, None] == np.arange(self.folds), np.float64)
 
-    @cached_property
-    def of_group(self) -> Floats:
-        """Return 1 where a row (rows) is of a group (groups)."""
-        return np.asarray(self.group[:, None] == np.arange(self.groups), np.float64)
+    def by_group(self, values: Floats | Bools) -> Floats:
+        """Return values (..., rows) summed over the rows of each group, (..., groups)."""
+        rows = np.arange(len(self.group))
+        ones = csr_array((np.ones(len(rows)), (rows, self.group)), shape=(len(rows), self.groups))
+        flat = np.asarray(values, np.float64).reshape(-1, len(rows))
+        return np.asarray((ones.T @ flat.T).T.reshape(*values.shape[:-1], self.groups))
 
     @cached_property
     def first_fold(self) -> Ints:
@@ -60,7 +63,7 @@ class GroupCounts:
     def one_fold(self) -> "GroupCounts":
         """Return the same groups as one fold; counts of repeats are summed."""
         numbers = np.arange(self.groups)
-        tp, union = self.tp @ self.of_group, self.union @ self.of_group
+        tp, union = self.by_group(self.tp), self.by_group(self.union)
         return replace(self, tp=tp, union=union, fold=np.zeros_like(numbers), group=numbers)
 
     def trial(self, number: int) -> "GroupCounts":

@@ -11,11 +11,12 @@ import numpy as np
 
 from harness.errors import PromotionRefused
 from harness.evaluate.comparisons import difference
-from harness.evaluate.groups import Floats, GroupCounts, ratio, refuse_other_groups
+from harness.evaluate.groups import Bools, Floats, GroupCounts, ratio, refuse_other_groups
 from harness.evaluate.intervals import Interval
 
 LEVEL, LOOKS = 0.05, 4
 DRAWS = 4999  # swaps, where there are more than can be counted out
+BLOCK = 250  # swaps at a time; memory is a few times BLOCK x groups x 8 bytes
 COUNTED_OUT = 12  # groups of which all swaps are tried
 TIE = 1e-9
 
@@ -90,11 +91,14 @@ def swap_test(a: GroupCounts, b: GroupCounts, *, seed: int = 0) -> float:
     tp, union = (np.stack([getattr(x, name) for x in (a, b)]) for name in ("tp", "union"))
     differ = (tp[0] != tp[1]) | (union[0] != union[1])
     swapped, exact = _swaps(int(differ.sum()), seed)
-    swaps = np.zeros((len(swapped), differ.size))
-    swaps[:, differ] = swapped
     observed = _statistic(tp, union, np.zeros((1, differ.size)))[0]
-    reached = int((_statistic(tp, union, swaps) >= observed - TIE).sum())
-    return reached / len(swaps) if exact else (1 + reached) / (1 + len(swaps))
+    reached = 0
+    for first in range(0, len(swapped), BLOCK):
+        block = swapped[first : first + BLOCK]
+        swaps = np.zeros((len(block), differ.size))
+        swaps[:, differ] = block
+        reached += int((_statistic(tp, union, swaps) >= observed - TIE).sum())
+    return reached / len(swapped) if exact else (1 + reached) / (1 + len(swapped))
 
 
 def _statistic(tp: Floats, union: Floats, swaps: Floats) -> Floats:
@@ -112,10 +116,11 @@ def _statistic(tp: Floats, union: Floats, swaps: Floats) -> Floats:
     return np.asarray(unbiased / np.maximum(error, TIE))
 
 
-@lru_cache(maxsize=8)
-def _swaps(groups: int, seed: int) -> tuple[Floats, bool]:
-    """Return swaps (draws, groups) of 0 and 1, and whether they are all there are."""
+@lru_cache(maxsize=2)
+def _swaps(groups: int, seed: int) -> tuple[Bools, bool]:
+    """Return swaps (draws, groups), and whether they are all there are."""
     if groups <= COUNTED_OUT:
-        return np.array(list(product((0.0, 1.0), repeat=groups))).reshape(2**groups, groups), True
-    drawn = np.random.default_rng(seed).random((DRAWS, groups)) < 0.5
-    return drawn.astype(np.float64), False
+        return np.array(list(product((False, True), repeat=groups))).reshape(2**groups, groups), True
+    rng = np.random.default_rng(seed)
+    drawn = [rng.random((min(BLOCK, DRAWS - first), groups)) < 0.5 for first in range(0, DRAWS, BLOCK)]
+    return np.concatenate(drawn), False

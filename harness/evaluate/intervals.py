@@ -79,8 +79,8 @@ def spread(counts: GroupCounts, minus: GroupCounts | None = None) -> Spread:
     if minus is not None:
         told, moved = told | (minus.union > 0), moved - left_out(minus)
         scores = scores - fold_scores(minus)
-    parts = _parts(moved, scores, told, counts) @ counts.of_group
-    return _spread(parts, told @ counts.in_fold, told @ counts.of_group > 0, counts)
+    parts = counts.by_group(_parts(moved, scores, told, counts))
+    return _spread(parts, told @ counts.in_fold, counts.by_group(told) > 0, counts)
 
 
 def left_out(counts: GroupCounts) -> Floats:

@@ -17,7 +17,7 @@ from harness.evaluate.intervals import Interval, headline_interval
 
 PARTS = 8  # an eighth of the groups does not choose
 ROUNDS = 100  # dealings; each scores every group once
-BLOCK = 50  # choices at a time; memory is BLOCK x trials x 8 bytes, a few times
+BLOCK = 6  # dealings at a time; memory is a few times PARTS x BLOCK x (trials + groups) x 8 bytes
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,18 @@ def scored_unseen(trials: GroupCounts, *, seed: int, rounds: int = ROUNDS) -> Gr
     if trials.groups < 2:
         raise DataError("optimism: one group only; a choice cannot be checked on groups that did not make it")
     rng = np.random.default_rng(seed)
-    parts = np.concatenate([deal(trials, rng) for _ in range(rounds)])
     tp, union = np.zeros(len(trials.fold)), np.zeros(len(trials.fold))
-    for left_out, chosen in _choices(trials, parts):
+    for left_out, chosen in _choices(trials, rounds, rng):
         tp += (left_out * trials.tp[chosen]).sum(0)
         union += (left_out * trials.union[chosen]).sum(0)
     return replace(trials, tp=tp / rounds, union=union / rounds)
 
 
-def _choices(trials: GroupCounts, parts: Floats) -> Iterator[tuple[Floats, Ints]]:
-    """Yield rows left out (BLOCK, rows), and the trial (BLOCK,) that is best on the other rows."""
-    rows = parts[:, trials.group]
-    for first in range(0, len(rows), BLOCK):
-        left_out = rows[first : first + BLOCK]
+def _choices(trials: GroupCounts, rounds: int, rng: np.random.Generator) -> Iterator[tuple[Floats, Ints]]:
+    """Yield rows left out (choices, rows), and the trial (choices,) best on the others, of some dealings at once."""
+    for first in range(0, rounds, BLOCK):
+        parts = [deal(trials, rng) for _ in range(min(BLOCK, rounds - first))]
+        left_out = np.concatenate(parts)[:, trials.group]
         yield left_out, weighted_headlines(trials, 1 - left_out).argmax(-1)
 
 

@@ -49,7 +49,8 @@ class Comparison:
     def reading(self) -> str:
         """Return what must be known before believing a pair."""
         chosen = "Trials picked by their scores on these groups look more different than they are; "
-        return f"{chosen}{len(self.pairs)} pairs were tested, and nothing is corrected for that (docs/statistics.md)."
+        tested = "1 pair was" if len(self.pairs) == 1 else f"{len(self.pairs)} pairs were"
+        return f"{chosen}{tested} tested, and nothing is corrected for that (docs/statistics.md)."
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as plain values for JSON."""
@@ -119,9 +120,7 @@ def _refuse(board: Leaderboard, trials: Sequence[int]) -> None:
                 f"{complete or 'none'}"
             )
     if not 2 <= len(trials) <= MOST:
-        raise ConfigError(
-            f"{key}: {len(trials)} trial(s) to compare; name two to {MOST} different ones of {complete}"
-        )
+        raise ConfigError(f"{key}: {len(trials)} to compare; name two to {MOST} different ones of {complete}")
 
 
 def _pair(a: int, b: int, of_a: GroupCounts, of_b: GroupCounts, repeats: int) -> dict[str, Any]:
@@ -140,7 +139,7 @@ def _pair(a: int, b: int, of_a: GroupCounts, of_b: GroupCounts, repeats: int) ->
 
 def _moving(of_a: GroupCounts, of_b: GroupCounts) -> list[dict[str, Any]]:
     """Return the groups without which the difference would change most, by how much they add to it."""
-    added = (left_out(of_a) - left_out(of_b)) @ of_a.of_group / of_a.folds
+    added = of_a.by_group(left_out(of_a) - left_out(of_b)) / of_a.folds
     most = pd.Series(added, index=of_a.names)
     most = most[most != 0].sort_values(key=abs, ascending=False, kind="stable")[:SHOWN_GROUPS]
     return [{"group": str(name), "adds": float(value)} for name, value in most.items()]

@@ -13,6 +13,8 @@ from harness.report.evidence import Evidence, evidence_of
 from harness.search.groups import read_groups
 from harness.search.ledger import SCORED_BY, read_ledger, read_looks, read_nested
 
+FAILED = ("collapsed", "failed")  # ends of a second look
+
 
 @dataclass(frozen=True)
 class Leaderboard:
@@ -38,9 +40,11 @@ class Leaderboard:
 
     @property
     def chosen(self) -> Mapping[str, Any] | None:
-        """The first of the trials that had a second look, by that one; the best where none had."""
+        """The first of the trials that had a second look, by that one; else the best that did not fail in one."""
         looked = [row for row in self.complete if row.get("second_iou_mean") is not None]
-        return max(looked, key=lambda row: (row["second_iou_mean"], -row["trial"]), default=self.best)
+        sound = [row for row in self.complete if row.get("second_look") not in FAILED]
+        rest = next(iter(sound), None)
+        return max(looked, key=lambda row: (row["second_iou_mean"], -row["trial"]), default=rest)
 
     @property
     def complete(self) -> Sequence[Mapping[str, Any]]:
@@ -77,7 +81,14 @@ def read_leaderboard(ledger: Path) -> Leaderboard:
     for row in trials:
         row["against_best"] = of_best.get(row["trial"])
     corrected = found.corrected if found else None
-    return Leaderboard(facts, trials, told, corrected, read_nested(ledger), read_looks(ledger))
+    return Leaderboard(facts, trials, told, corrected, _nested(facts, ledger), read_looks(ledger))
+
+
+def _nested(facts: Mapping[str, Any], ledger: Path) -> dict[str, Any] | None:
+    """Return what nested cross-validation found, if it is asked for and was done with this budget."""
+    settings, found = facts["settings"], read_nested(ledger)
+    asked = settings.get("protocol", {}).get("nested") and settings["search"]["trials"]
+    return found if found is not None and found["trials"] == asked else None
 
 
 def study_metrics(board: Leaderboard) -> dict[str, float]:

@@ -11,7 +11,9 @@ UNFINISHED = "stopped before it showed anything; it counts"
 
 def looks(board: Leaderboard) -> str:
     """Return a row and a sentence for each look, or that nothing was looked at."""
-    held_out = board.facts.get("held_out_groups", 0)
+    held_out = board.facts.get("held_out_groups")
+    if held_out is None and not board.looks:
+        return paragraph("Whether groups are held out is not recorded.")
     if not board.looks:
         if not held_out:
             return paragraph("No group is held out, so there is nothing to look at.")

@@ -79,7 +79,11 @@ def _head(board: Leaderboard) -> list[str]:
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table in Markdown."""
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
-    return lines + [f"| {' | '.join(cells)} |" for cells in rows]
+    return lines + [f"| {' | '.join(map(_escaped, cells))} |" for cells in rows]
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", r"\|").replace("<", "&lt;")
 
 
 def as_table(board: Leaderboard, width: int) -> Table:

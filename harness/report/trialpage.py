@@ -12,6 +12,7 @@ from harness.report.words import interval, score
 from harness.search.trial import TrialResult
 from harness.tracking.recorder import flatten
 from harness.train.checkpoint import write_synced
+from harness.train.maps import FOLDER as MAPS
 
 PAGE = "page.html"  # in a trial's folder
 SETTING = ("setting", "value")
@@ -19,13 +20,17 @@ MOST_POINTS = 3000  # of all curves together
 WIDTH, HEIGHT = 300, 100  # px of a curve's drawing
 
 
-def write_trial_page(work: Path, facts: Mapping[str, Any], result: TrialResult) -> list[Path]:
-    """Write the page of a trial of a study with these facts; return its path, none of one that is not complete."""
+def write_trial_page(work: Path, facts: Mapping[str, Any], result: TrialResult) -> list[tuple[Path, str]]:
+    """Write the page of a complete trial of a study with these facts; return what its run shows.
+
+    That is the page, and its probability maps where they were made, each with the folder it is shown in.
+    """
     if result.state != "complete":
         return []
-    path = work / str(result.plan.number) / PAGE
-    write_synced(path, _page(work, facts, result).encode())
-    return [path]
+    folder = work / str(result.plan.number)
+    write_synced(folder / PAGE, _page(work, facts, result).encode())
+    maps = [(folder / MAPS, MAPS)] if (folder / MAPS).is_dir() else []
+    return [(folder / PAGE, ""), *maps]
 
 
 def write_lost_pages(

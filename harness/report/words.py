@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.report.leaderboard import Leaderboard
+from harness.evaluate.heldout import LOOKS, can_be_proven
+from harness.report.leaderboard import FAILED, Leaderboard
 
 LAST_EPOCH_WARNING = 0.02  # IoU by which the best epochs may beat the last ones before it is worth a warning
 THRESHOLD_HINT = 0.02  # IoU that another threshold adds, cross-fitted, from which it is worth a line
@@ -35,6 +36,11 @@ def warnings(board: Leaderboard) -> list[str]:
     ]
     found += [
         f"Trial {row['trial']} {row['state']}: {row['reason']}" for row in board.trials if row["reason"]
+    ]
+    found += [
+        f"Trial {row['trial']}, second look {row['second_look']}: {row['second_reason']}"
+        for row in board.trials
+        if row.get("second_look") in FAILED
     ]
     found += _threshold_hint(board)
     rare = board.facts["rare_classes"]
@@ -73,7 +79,7 @@ def _luck(board: Leaderboard) -> str:
         return ""
     much = "hardly" if found["optimism"] < HARDLY else f"by about {found['optimism']:.4f}"
     return (
-        f"As the best of {found['trials']} trials it is flattered {much}: on groups that did not choose it, it has "
+        f"As the best of {found['trials']} trials it is flattered {much}: on groups that did not choose, the best has "
         f"{found['iou']:.4f} ({interval(found, 'low', 'high')}). "
     )
 
@@ -93,24 +99,45 @@ def _second_look(board: Leaderboard) -> str:
     first = board.chosen
     again = f"{first['second_iou_mean']:.4f} ± {first['second_iou_std']:.4f}"
     others = f" of {len(looked)}" if len(looked) > 1 else ""
+    folds = "the same folds" if _same_folds(board.facts) else "fresh folds of the same groups"
     return (
-        f"With fresh seeds and fresh folds of the same groups trial {first['trial']} is the best{others}, IoU {again}; "
-        "that takes luck out of the ranking and proves nothing. "
+        f"With fresh seeds and {folds} trial {first['trial']} is the best{others}, IoU {again}; that takes their luck "
+        "out of the ranking, not that of the groups, and proves nothing. "
     )
 
 
+def _same_folds(facts: Mapping[str, Any]) -> bool:
+    """Tell whether there were no other folds for a second look."""
+    scheme = facts["settings"].get("folds", {}).get("scheme")
+    return scheme == "leave_one_group_out" or "as given in the column fold" in facts["split_note"]
+
+
 def _claim(board: Leaderboard) -> str:
-    if (nested := board.nested) is not None:
-        return (
-            f"Nested cross-validation: such a search finds {score(nested)} ({interval(nested, 'low', 'high')}) on "
-            "groups that it never saw."
-        )
+    return f"{_nested(board)}{_held_out(board)}"
+
+
+def _nested(board: Leaderboard) -> str:
+    if (nested := board.nested) is None:
+        return ""
+    return (
+        f"Nested cross-validation: such a search finds {score(nested)} ({interval(nested, 'low', 'high')}) on groups "
+        "that it never saw, with networks that trained on fewer groups. "
+    )
+
+
+def _held_out(board: Leaderboard) -> str:
     own = [look for look in board.looks if look["sentence"] and _is_of(look["candidate"], board)]
-    if own:
-        return f"{own[-1]['sentence']} It was held against {own[-1]['rival']}."
-    held_out = board.facts.get("held_out_groups", 0)
+    if own and board.chosen is not None:
+        return f"Trial {board.chosen['trial']} against {own[-1]['rival']}: {own[-1]['sentence']}"
+    if (held_out := board.facts.get("held_out_groups")) is None:
+        return "Whether groups are held out is not recorded."
     if not held_out:
-        return f"{UNPROVABLE}: every group took part in the choice, none is held out."
+        none = "every group took part in the choice, none is held out."
+        return f"{UNPROVABLE}: {none}" if board.nested is None else "No group is held out."
+    if not can_be_proven(held_out, look=1):
+        return f"{UNPROVABLE}: {held_out} held-out groups are too few to prove anything."
+    if len(board.looks) >= LOOKS:
+        return f"Not proven: the {held_out} held-out groups are spent after {LOOKS} looks."
     return f"Not proven: {held_out} held-out groups wait, and only they can prove that it is better."
 
 

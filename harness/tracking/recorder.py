@@ -51,7 +51,7 @@ class OutboxRecorder:
     work: Path
     clock: Callable[[], float] = time.time
     # writes what a trial's run shows besides its folds' files, and returns it
-    draw: Callable[[TrialResult], Sequence[Path]] = lambda _: ()
+    draw: Callable[[TrialResult], Sequence[tuple[Path, str]]] = lambda _: ()
     _latest: int = 0  # ms
     _opened: set[str] = field(default_factory=set)  # keys
     _epochs: dict[str, dict[int, int]] = field(default_factory=dict)  # told, with their times, by key
@@ -59,6 +59,7 @@ class OutboxRecorder:
         default_factory=dict
     )  # those told of runs whose opening was lost
     _told: dict[tuple[str, str, int], Point] = field(default_factory=dict)  # by key, name and step
+    _folders: dict[str, set[str]] = field(default_factory=dict)  # of files that were told, by key
     _states: dict[str, str] = field(default_factory=dict)  # that runs which were opened ended in, by key
 
     def __post_init__(self) -> None:
@@ -160,10 +161,14 @@ class OutboxRecorder:
             files=[(Path(result.folder) / name, "") for name in _shown(Path(result.folder))],
         )
 
-    def close_trial(self, result: TrialResult, files: Sequence[tuple[Path, str]] = ()) -> None:
+    def close_trial(self, result: TrialResult) -> None:
         key, tags = self._trial(result.plan.number), {NOTE: trial_note(result, self.facts.tags)}
-        points, page = self._points(key, result.metrics()), [(path, "") for path in self.draw(result)]
-        self._end(key, result.state, result.reason, tags=tags, points=points, files=[*page, *files])
+        points, files = self._points(key, result.metrics()), self.draw(result)
+        self._end(key, result.state, result.reason, tags=tags, points=points, files=files)
+
+    def has_shown(self, trial: int, folder: str) -> bool:
+        """Tell whether files in a folder of this name were told to hang on a trial's run."""
+        return folder in self._folders.get(self._trial(trial), ())
 
     def _end(
         self,
@@ -204,6 +209,7 @@ class OutboxRecorder:
                 told = self._epochs if key in self._opened else self._before
                 told.setdefault(key, {}).update({step: when for _, _, step, when in message["metrics"]})
             case "end":
+                self._folders.setdefault(key, set()).update(folder for _, folder in message["files"])
                 self._told |= {(key, point[0], point[2]): point for point in message["metrics"]}
                 if key in self._opened:
                     self._states[key] = message["state"]

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from harness.errors import ConfigError, PromotionRefused, TrackingError
 from harness.masking import words_of
 from harness.tracking.home import HOME, MOST_RUNS
-from harness.tracking.recorder import LEAKAGE, SHOWN
+from harness.tracking.recorder import LEAKAGE, NOTE, SHOWN
 from harness.tracking.store import Store
 
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
@@ -118,6 +118,15 @@ def refuse_altered_report(runs: OwnRuns | None, study: str) -> None:
                 f"{digest[:16]}); "
                 "run the study again, which audits and attaches anew"
             )
+
+
+def show_report(runs: OwnRuns | None, study: str, folder: Path, note: str) -> None:
+    """Attach a report's folder, under its name, to a study's run, and make `note` the run's description."""
+    if runs is None:
+        return
+    for run in fullest_first(runs.with_key(study))[:1]:
+        runs.client.log_artifacts(run.info.run_id, str(folder), folder.name)
+        runs.client.set_tag(run.info.run_id, NOTE, note)
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:

@@ -25,6 +25,7 @@ from harness.train.foldrun import FoldResult, pick_device
 from harness.train.room import refuse_full_disk, writing
 from harness.train.start import FoldData
 
+FOLDER = "maps"  # below a trial's folder
 INDEX = "index.csv"  # in the archive: file, photo, group, fold
 WHITE = 255  # stands for probability 1
 

@@ -1,5 +1,6 @@
 """The test on held-out groups: what a look costs, p values by hand, and how often it is wrong."""
 
+import tracemalloc
 from dataclasses import replace
 from itertools import product
 
@@ -137,3 +138,17 @@ def test_equal_models_are_seldom_called_better_and_better_ones_often() -> None:
     )
     assert 0.1 < small < large
     assert large > 0.9
+
+
+def test_swaps_in_blocks_are_all_of_them_and_thousands_of_groups_fit() -> None:
+    rng = np.random.default_rng(0)
+    union = rng.integers(50, 99, (2, 20_000)).astype(float)
+    tp = union * [[0.52], [0.5]]
+    both = [
+        group_counts(one, 0 * one, of - one, np.zeros(20_000, int)) for one, of in zip(tp, union, strict=True)
+    ]
+    tracemalloc.start()
+    assert swap_test(*both) == 1 / 5000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5e9

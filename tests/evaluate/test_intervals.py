@@ -1,5 +1,7 @@
 """Intervals over groups: by hand, beside scipy, in order, and where there is nothing to spread."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -157,3 +159,15 @@ def test_intervals_of_drawn_studies_hold_the_true_iou_about_as_often_as_they_say
     for interval in (headline_interval, pooled_interval):
         held = np.mean([(found := interval(a)).low <= truth <= found.high for (a,) in studies])
         assert 0.92 <= held <= 0.985  # three Monte Carlo errors around .95
+
+
+def test_a_hundred_thousand_groups_take_no_room() -> None:
+    rng = np.random.default_rng(0)
+    tp, wrong = rng.integers(1, 99, 100_000), rng.integers(1, 99, 100_000)
+    tracemalloc.start()
+    found = headline_interval(group_counts(tp, wrong, wrong, np.arange(100_000) % 5))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.groups == 100_000
+    assert found.width < 0.01
+    assert peak < 5e8

@@ -23,6 +23,7 @@ FACTS: dict[str, Any] = {
     "samples": 20,
     "groups": 10,
     "positive_groups": 8,
+    "held_out_groups": 0,
     "rare_classes": {"crack": 3},
     "split": "abc",
     "split_note": "no groups held out",

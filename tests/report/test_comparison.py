@@ -68,7 +68,7 @@ def test_trials_with_the_same_counts_are_equal(tmp_path: Path) -> None:
     [
         ([0, 9], "has no trial 9; those that ran all their folds: 0, 1, 2"),
         ([0, 3], "trial 3 pruned, and has no score to compare; those that ran all their folds: 0, 1, 2"),
-        ([1, 1], "1 trial(s) to compare; name two to 8 different ones of 0, 1, 2"),
+        ([1, 1], "1 to compare; name two to 8 different ones of 0, 1, 2"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(ledger: Path, wanted: list[int], words: str) -> None:

@@ -1,6 +1,7 @@
 """What the leaderboard says beyond scores: intervals, which trials are told from the best, and how lucky it is."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from harness.errors import DataError
 from harness.evaluate.groups import counts_of_trials
 from harness.evaluate.optimism import correct_best
-from harness.report.leaderboard import read_leaderboard, study_metrics
+from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
 from harness.report.words import verdict, warnings
 from tests.report.drawn import drawn_groups, write_ledger
 
@@ -55,7 +56,7 @@ def test_two_sentences_say_what_was_found_and_how_far_it_may_be_believed(ledger:
     first, second = verdict(board)
     assert board.corrected is not None
     assert first.startswith("Best: trial 1, tversky, IoU ")
-    assert f"has {board.corrected['iou']:.4f}" in second
+    assert f"the best has {board.corrected['iou']:.4f}" in second
     assert "2 of the 3 others cannot be told from it" in second
     assert second.endswith(
         "Not provable on these data: every group took part in the choice, none is held out."
@@ -111,3 +112,39 @@ def test_trials_in_several_files_of_counts_are_read_together(tmp_path: Path) -> 
     means = pd.Series([row["iou_mean"] for row in board.trials])
     assert means.is_monotonic_decreasing
     assert board.trials[-1]["against_best"]["word"] == "worse"
+
+
+def with_second(ledger: Path, looks: dict[int, tuple[str, float | None]]) -> Leaderboard:
+    table = pd.read_parquet(ledger / "trials.parquet").set_index("trial")
+    for trial, (state, mean) in looks.items():
+        table.loc[trial, ["second_look", "second_reason"]] = [state, "" if mean else "fold 7: all background"]
+        table.loc[trial, ["second_iou_mean", "second_iou_std"]] = [mean, 0.05 if mean else None]
+    table.reset_index().to_parquet(ledger / "trials.parquet")
+    return read_leaderboard(ledger)
+
+
+def test_the_first_of_the_second_look_is_chosen_and_the_verdict_names_it(
+    ledger: Path,
+) -> None:
+    board = with_second(ledger, {1: ("complete", 0.5), 0: ("complete", 0.6)})
+    assert board.best is not None
+    assert board.chosen is not None
+    assert (board.best["trial"], board.chosen["trial"]) == (1, 0)
+    second = verdict(board)[1]
+    assert "fresh folds of the same groups trial 0 is the best of 2, IoU 0.6000 ± 0.0500" in second
+    assert study_metrics(board)["chosen_trial"] == 0
+    assert board.as_dict()["chosen_trial"] == 0
+    same = replace(
+        board,
+        facts=board.facts | {"split_note": "5 folds and no held-out groups as given in the column fold"},
+    )
+    assert "With fresh seeds and the same folds trial 0" in verdict(same)[1]
+
+
+def test_a_trial_that_failed_its_second_look_is_told_and_not_chosen(ledger: Path) -> None:
+    board = with_second(ledger, {1: ("collapsed", None)})
+    assert board.best is not None
+    assert board.chosen is not None
+    assert board.best["trial"] == 1
+    assert board.chosen["trial"] == board.trials[1]["trial"] != 1
+    assert "Trial 1, second look collapsed: fold 7: all background" in warnings(board)

@@ -1,6 +1,7 @@
 """Looks at held-out groups: each one told, and none when nobody looked."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,5 +77,25 @@ def test_the_verdict_is_what_held_out_groups_said_of_the_chosen_trial(tmp_path: 
     chosen = {"study": "tiny-12345678", "trial": 1}
     other = LOOK | {"sentence": "Of another trial."}
     said = verdict(board_of(tmp_path, [LOOK | {"candidate": chosen, "rival": "the champion"}, other]))[1]
-    assert said.endswith("Trial 3 is not proven to be better. It was held against the champion.")
+    assert said.endswith("Trial 1 against the champion: Trial 3 is not proven to be better.")
     assert verdict(board_of(tmp_path, [other]))[1].endswith("only they can prove that it is better.")
+
+
+@pytest.mark.parametrize(
+    ("held_out", "looked", "words"),
+    [
+        (None, 0, "Whether groups are held out is not recorded."),
+        (0, 0, "none is held out."),
+        (2, 0, "2 held-out groups are too few to prove anything."),
+        (9, 0, "9 held-out groups wait, and only they can prove that it is better."),
+        (9, 4, "the 9 held-out groups are spent after 4 looks."),
+    ],
+)
+def test_without_a_look_of_its_own_the_verdict_says_what_held_out_groups_can_do(
+    tmp_path: Path, held_out: int | None, looked: int, words: str
+) -> None:
+    board = board_of(tmp_path, [LOOK | {"look": 1 + number} for number in range(looked)])
+    facts = {k: v for k, v in board.facts.items() if k != "held_out_groups"}
+    told = facts if held_out is None else facts | {"held_out_groups": held_out}
+    assert verdict(replace(board, facts=told))[1].endswith(words)
+    assert held_out is not None or "not recorded" in looks(replace(board, facts=told))

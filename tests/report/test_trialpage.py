@@ -24,7 +24,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrialResult, 
 
 def page_of(drawn: tuple[Path, TrialResult, dict[str, Any]]) -> Page:
     work, best, facts = drawn
-    (path,) = write_trial_page(work, facts, best)
+    ((path, shown_in),) = write_trial_page(work, facts, best)
+    assert shown_in == ""
     assert path == work / "1" / PAGE
     assert path.stat().st_size < 60_000
     return read_page(path.read_text())
@@ -71,7 +72,7 @@ def test_many_long_folds_still_make_a_small_page(tmp_path: Path) -> None:
     for fold in range(5, 60):
         folder = Path(shutil.copytree(one.folder, fold_folder(work, 1, fold)))
         folds.append(replace(one, fold=fold, folder=str(folder)))
-    (page,) = write_trial_page(work, facts, replace(best, folds=folds))
+    ((page, _),) = write_trial_page(work, facts, replace(best, folds=folds))
     assert page.stat().st_size < 60_000
     assert "The worst 40 of 60 folds." in page.read_text()
 
