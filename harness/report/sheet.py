@@ -10,6 +10,7 @@ from harness.report.foldfiles import TrialFiles
 from harness.report.leaderboard import Leaderboard
 from harness.report.leaks import Leakage
 from harness.report.markup import pairs, paragraph, table
+from harness.report.words import same_folds
 
 UNKNOWN = "not recorded"
 SOURCE = (
@@ -116,6 +117,38 @@ def _leaks(facts: Mapping[str, Any], leakage: Leakage | None) -> Iterable[tuple[
         yield kind, f"{rule}{f' {said}.' if said else ''}"
 
 
+def _second_look(board: Leaderboard) -> str:
+    """Return which trials ran once more, how each ended, and which is promoted."""
+    looked = [row for row in board.trials if row.get("second_look")]
+    if not looked or board.chosen is None:
+        return "no: no trial had a second look"
+    told = ", ".join(
+        f"trial {row['trial']} {row['second_iou_mean']:.4f}"
+        if row["second_look"] == "complete"
+        else f"trial {row['trial']} {row['second_look']}"
+        for row in looked
+    )
+    folds = "the same folds" if same_folds(board.facts) else "fresh folds of the same groups"
+    return f"with fresh seeds and {folds}: {told}; promoted is trial {board.chosen['trial']}"
+
+
+def _nested(board: Leaderboard) -> str:
+    """Return what each search without a fold chose, and how that scored on the fold."""
+    if board.nested is None:
+        return "no: protocol.nested was not asked for, or not run with this budget"
+    pairs = zip(board.nested["chosen"], board.nested["iou_folds"], strict=True)
+    folds = (
+        f"fold {one['fold']}: trial {one['trial']} of {one['study']} ({one['loss']}) {iou:.4f}"
+        for one, iou in pairs
+    )
+    return f"by nested cross-validation; {'; '.join(folds)}"
+
+
+def _threshold(board: Leaderboard) -> str:
+    threshold = (board.chosen or {}).get("threshold")
+    return UNKNOWN if threshold is None else f"{threshold:g}"
+
+
 def _choices(board: Leaderboard) -> Iterable[tuple[str, str]]:
     facts, tried = board.facts, _states(board)
     space = _take(facts, "settings", "search", "space")
@@ -128,10 +161,13 @@ def _choices(board: Leaderboard) -> Iterable[tuple[str, str]]:
             + (", ".join(sorted(space)) if space else "nothing" if space == {} else UNKNOWN)
         ),
     )
+    yield "Was the choice repeated?", _second_look(board)
+    yield "Was the search itself tested?", _nested(board)
     yield (
         "Which epoch, which threshold?",
         (
-            f"The last epoch of {UNKNOWN if epochs is None else epochs}; logit 0. Neither is chosen on the scored fold."
+            f"The last epoch of {UNKNOWN if epochs is None else epochs}; logit 0. Neither is chosen on the scored "
+            f"fold. Deployed is the logit that is best on all folds: {_threshold(board)}."
         ),
     )
     yield (

@@ -99,14 +99,14 @@ def _second_look(board: Leaderboard) -> str:
     first = board.chosen
     again = f"{first['second_iou_mean']:.4f} ± {first['second_iou_std']:.4f}"
     others = f" of {len(looked)}" if len(looked) > 1 else ""
-    folds = "the same folds" if _same_folds(board.facts) else "fresh folds of the same groups"
+    folds = "the same folds" if same_folds(board.facts) else "fresh folds of the same groups"
     return (
         f"With fresh seeds and {folds} trial {first['trial']} is the best{others}, IoU {again}; that takes their luck "
         "out of the ranking, not that of the groups, and proves nothing. "
     )
 
 
-def _same_folds(facts: Mapping[str, Any]) -> bool:
+def same_folds(facts: Mapping[str, Any]) -> bool:
     """Tell whether there were no other folds for a second look."""
     scheme = facts["settings"].get("folds", {}).get("scheme")
     return scheme == "leave_one_group_out" or "as given in the column fold" in facts["split_note"]

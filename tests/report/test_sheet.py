@@ -69,3 +69,23 @@ def test_the_command_and_the_hashes_are_those_of_the_study(work: Path) -> None:
     assert f"Commit {UNKNOWN}" in " ".join(
         reproduce(facts).replace("<dt>", " ").replace("</dt><dd>", " ").split()
     )
+
+
+def test_second_looks_and_nested_searches_are_told_with_what_came_of_them(tmp_path: Path) -> None:
+    board = read_leaderboard(write_ledger(tmp_path / "ledger", drawn_groups((0.6, 0.5, 0.4))))
+    told = answers(board, None)
+    assert told["Was the choice repeated?"].startswith("no")
+    assert told["Was the search itself tested?"].startswith("no")
+    ends = (
+        {"second_look": "complete", "second_iou_mean": 0.4321},
+        {"second_look": "collapsed"},
+        {"second_look": ""},
+    )
+    trials = [row | end for row, end in zip(board.trials, ends, strict=True)]
+    one = {"fold": 0, "study": "tiny.outer0-1", "trial": 2, "loss": "tversky"}
+    nested = {"chosen": [one], "iou_folds": [0.25], "iou_mean": 0.25, "iou_std": 0.1, "low": 0.1, "high": 0.4}
+    told = answers(replace(board, trials=trials, nested=nested), None)
+    assert told["Was the choice repeated?"] == (
+        "with fresh seeds and fresh folds of the same groups: trial 0 0.4321, trial 1 collapsed; promoted is trial 0"
+    )
+    assert told["Was the search itself tested?"].endswith("fold 0: trial 2 of tiny.outer0-1 (tversky) 0.2500")
