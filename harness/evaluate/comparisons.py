@@ -13,7 +13,7 @@ from scipy.stats import nct
 from scipy.stats import t as student
 
 from harness.errors import DataError
-from harness.evaluate.groups import GroupCounts, fold_scores, headline, refuse_other_groups
+from harness.evaluate.groups import GroupCounts, headline, refuse_other_groups
 from harness.evaluate.intervals import Interval, difference_intervals, spread
 
 ROPE = 0.01  # IoU; trials that lie closer are equal in practice
@@ -185,8 +185,3 @@ def _of_folds(a: ArrayLike, b: ArrayLike, repeats: int) -> tuple[float, float, i
         )
     deviation = float(differences.std(ddof=1)) if np.ptp(differences) else 0.0
     return float(differences.mean()), deviation * float(np.sqrt(1 / count + 1 / (folds - 1))), count - 1
-
-
-def scores_of(counts: GroupCounts) -> list[float]:
-    """Return the fold scores of one trial, for the tests over folds."""
-    return [float(score) for score in fold_scores(counts)]

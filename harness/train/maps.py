@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
@@ -112,12 +111,3 @@ def _archive(draft: Path, study: Study, data: FoldData, fold: FoldResult, should
 def as_map(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return probabilities (H, W) as whole numbers; a half is rounded down, since logit 0 predicts nothing."""
     return np.asarray(np.ceil(WHITE * expit(logits.astype(np.float64)) - 0.5), np.uint8)
-
-
-def read_maps(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield the name of each photograph in an archive and its map (H, W)."""
-    with zipfile.ZipFile(path) as archive:
-        index = pd.read_csv(io.BytesIO(archive.read(INDEX)), dtype={"photo": str})
-        for file, photo in zip(index["file"], index["photo"], strict=True):
-            shown = cv2.imdecode(np.frombuffer(archive.read(file), np.uint8), cv2.IMREAD_UNCHANGED)
-            yield photo, np.asarray(shown, np.uint8)

@@ -18,11 +18,10 @@ from harness.evaluate.comparisons import (
     more_groups,
     posterior,
     power,
-    scores_of,
     sentence,
     word_of,
 )
-from harness.evaluate.groups import GroupCounts, group_counts
+from harness.evaluate.groups import GroupCounts, fold_scores, group_counts
 
 # Mean .02, standard deviation .0158114, times sqrt(1/5 + 1/4): an error of .0106066, t = 1.885618
 A, B = [0.51, 0.53, 0.52, 0.54, 0.50], [0.50] * 5
@@ -193,7 +192,7 @@ def test_more_groups_are_counted_from_those_there_are_in_whole_rows_of_folds() -
 def test_the_sentence_says_which_by_how_much_and_what_would_help() -> None:
     a, b = pair(0.1, 40, 2)
     found = difference(a, b)
-    unknown = sentence("trial 3", "trial 5", found, posterior(scores_of(a), scores_of(b)))
+    unknown = sentence("trial 3", "trial 5", found, posterior(fold_scores(a), fold_scores(b)))
     assert unknown.startswith("Whether trial 3 or trial 5 is better is unknown")
     assert f"about {more_groups(found)} more groups" in unknown
     above, below, near = (moved(found, *ends) for ends in ((0.01, 0.2), (-0.2, -0.01), (-0.004, 0.009)))

@@ -1,17 +1,21 @@
 """Out-of-fold probability maps: what the fold's own network says of its validation photographs, and of no others."""
 
+import csv
+import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness.config import Study
 from harness.errors import DataError, DiskFull, Interrupted
 from harness.model.predict import Photo
 from harness.train.foldrun import FoldResult, run_fold
-from harness.train.maps import as_map, mean_logits, predicted, read_maps, validation_of, write_maps
+from harness.train.maps import as_map, mean_logits, predicted, validation_of, write_maps
 from tests.conftest import SHORT, Tiny
 
 
@@ -23,6 +27,13 @@ def fold(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> FoldResult:
 @pytest.fixture
 def study(tiny: Tiny) -> Study:
     return tiny.with_settings(**SHORT)
+
+
+def read_maps(path: Path) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    with zipfile.ZipFile(path) as archive:
+        for line in csv.DictReader(io.StringIO(archive.read("index.csv").decode())):
+            picture = np.frombuffer(archive.read(line["file"]), np.uint8)
+            yield line["photo"], cv2.imdecode(picture, cv2.IMREAD_UNCHANGED)
 
 
 def seen_of(tiny: Tiny, study: Study, fold: FoldResult) -> list[Photo]:
