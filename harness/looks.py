@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.data.split import Split
+from harness.data.split import Split, read_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.heldout import HeldOutTest, can_be_proven, level_of_look
+from harness.search.ledger import LOOKS as LOOKS_FILE
 from harness.train.checkpoint import write_synced
 from harness.train.claim import claimed
 
@@ -145,6 +146,23 @@ def for_reports(looks: list[Look]) -> list[dict[str, Any]]:
         }
         for look in looks
     ]
+
+
+def note_looks(home: Path, work: Path, split: str) -> None:
+    """Write the looks at the held-out groups of a study into its ledger; those for other studies count too.
+
+    Raises DataError where a file that counts looks is damaged. Without the split or the samples nothing is known.
+    """
+    path, samples = home / "folds" / f"{split}.json", work / "samples.parquet"
+    if path.is_file() and samples.is_file():
+        found = looks_of(home, read_split(path), pd.read_parquet(samples))
+        if found:
+            write_looks(work, found)
+
+
+def write_looks(work: Path, looks: list[Look]) -> None:
+    """Write looks into the ledger of a study with this work folder, as reports show them."""
+    write_synced(work / "ledger" / LOOKS_FILE, json.dumps(for_reports(looks), indent=1).encode())
 
 
 def _read(path: Path) -> list[Look]:

@@ -1,13 +1,10 @@
 """What held-out groups prove of a candidate before it is promoted. Each look at them is counted and paid for."""
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from harness.contenders import Contender, classical_contender, model_contender
 from harness.data.audit import HELD_OUT
@@ -15,13 +12,11 @@ from harness.data.split import Split, read_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.groups import pooled
 from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
-from harness.looks import Groups, Look, Looks, for_reports, held_out_groups, looks_of
+from harness.looks import Groups, Look, Looks, held_out_groups, write_looks
 from harness.prepare import Prepared
-from harness.search.ledger import LOOKS as LOOKS_FILE
 from harness.search.ledger import read_facts
 from harness.tracking.registry import SPLIT_TAG, STUDY_TAG, Version, fetch_model
 from harness.tracking.store import Store
-from harness.train.checkpoint import write_synced
 
 NOT_PROVABLE = "not provable on these data"
 WAY_OUT = (
@@ -68,7 +63,7 @@ class Court:
             try:
                 return _judged(self._look(candidate, rival, looks), champion)
             finally:
-                _write_looks(self.work, looks.all())
+                write_looks(self.work, looks.all())
 
     def _look(self, candidate: Contender, rival: Contender, looks: Looks) -> Look:
         """Return the look at these two; one that was finished is not repeated, one that was killed is gone on with."""
@@ -135,22 +130,6 @@ class Court:
             found.add(split.parent)
             split = read_split(path)
         return found
-
-
-def note_looks(home: Path, work: Path, split: str) -> None:
-    """Write the looks at the held-out groups of a study into its ledger; those for other studies count too.
-
-    Raises DataError where a file that counts looks is damaged. Without the split or the samples nothing is known.
-    """
-    path, samples = home / "folds" / f"{split}.json", work / "samples.parquet"
-    if path.is_file() and samples.is_file():
-        found = looks_of(home, read_split(path), pd.read_parquet(samples))
-        if found:
-            _write_looks(work, found)
-
-
-def _write_looks(work: Path, looks: list[Look]) -> None:
-    write_synced(work / "ledger" / LOOKS_FILE, json.dumps(for_reports(looks), indent=1).encode())
 
 
 def _judged(look: Look, champion: Version | None) -> Proof:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, NotReproduced
+from harness.looks import note_looks
 from harness.prepare import audit_again
-from harness.proof import note_looks
 from harness.report.comparison import compare_trials
 from harness.report.comparisonpage import write_comparison
 from harness.report.files import PAGE, write_report
