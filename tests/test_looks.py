@@ -10,11 +10,12 @@ import pytest
 
 from harness.config import Folds
 from harness.data.audit import HELD_OUT
-from harness.data.split import Split, new_split
+from harness.data.split import Split, freeze, new_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.groups import GroupCounts, group_counts
 from harness.evaluate.heldout import held_out_test
-from harness.looks import FOLDER, Groups, Looks, Side, for_reports, held_out_groups, looks_of
+from harness.looks import FOLDER, Groups, Looks, Side, for_reports, held_out_groups, looks_of, note_looks
+from harness.search.ledger import read_looks
 
 GROUPS: Groups = {f"g{number}": [f"{number} front", f"{number} back"] for number in range(10)}
 CHAMPION = Side("the champion, version 1", "c")
@@ -125,3 +126,20 @@ def test_held_out_groups_are_known_by_their_pictures_in_any_order(tmp_path: Path
     assert looks_of(tmp_path, made, samples) == []
     Looks(tmp_path, GROUPS | found, print).count(side("a"), CHAMPION)
     assert [look["look"] for look in looks_of(tmp_path, made, samples)] == [1]
+
+
+def test_looks_for_another_study_at_the_same_groups_are_in_a_ledger_that_was_not_promoted(
+    tmp_path: Path,
+) -> None:
+    made, samples = split()
+    work = tmp_path / "work" / "b-1"
+    (work / "ledger").mkdir(parents=True)
+    note_looks(tmp_path, work, made.id)  # neither split nor samples are there
+    freeze(made, tmp_path / "folds")
+    samples.to_parquet(work / "samples.parquet")
+    note_looks(tmp_path, work, made.id)
+    assert read_looks(work / "ledger") == []
+    Looks(tmp_path, GROUPS | held_out_groups(made, samples), print).count(side("a"), CHAMPION)
+    note_looks(tmp_path, work, made.id)
+    (look,) = read_looks(work / "ledger")
+    assert (look["look"], look["sentence"]) == (1, None)
