@@ -77,9 +77,9 @@ def _luck(board: Leaderboard) -> str:
     found = board.corrected
     if found is None or found["trials"] < 2:
         return ""
-    much = "hardly" if found["optimism"] < HARDLY else f"by about {found['optimism']:.4f}"
+    much = "hardly flattered" if found["optimism"] < HARDLY else f"flattered by about {found['optimism']:.4f}"
     return (
-        f"As the best of {found['trials']} trials it is flattered {much}: on groups that did not choose, the best has "
+        f"As the best of {found['trials']} trials it is {much}: on groups that did not choose, the best has "
         f"{found['iou']:.4f} ({interval(found, 'low', 'high')}). "
     )
 
