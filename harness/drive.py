@@ -26,9 +26,9 @@ from harness.retell import close_complete
 from harness.search.database import note_database, optuna_url
 from harness.search.ledger import Ledger, kept_baselines
 from harness.search.lock import DriverLock, only_driver
-from harness.search.looks import Looks, best_trials
 from harness.search.optimize import JobMaker, Search
 from harness.search.repair import remove_leftovers, train_anew, unusable_folds
+from harness.search.second_run import SecondLooks, best_trials
 from harness.search.slots import Slots
 from harness.search.trial import State, Together, TrialPlan
 from harness.showcase import keep_maps, show_best
@@ -180,7 +180,7 @@ def _look_again(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
     with Progress(desk.console, len(trials), len(folds), 0) as progress:
         recorder = Together([desk.recorder, ledger, progress])
         make_job = _job_maker(replace(desk.prepared, split=fresh), files)
-        Looks(files.work, make_job, folds, executor, recorder).run(trials, desk.should_stop)
+        SecondLooks(files.work, make_job, folds, executor, recorder).run(trials, desk.should_stop)
 
 
 def _show_best(desk: _Desk, ledger: Ledger) -> None:

@@ -19,8 +19,8 @@ from harness.evaluate.groups import SUMMED
 from harness.execute.executors import build_executor
 from harness.execute.task import Outcome
 from harness.prepare import installed, read_again
+from harness.search.foldruns import POLL
 from harness.search.ledger import STUDY, find_ledger, read_ledger
-from harness.search.optimize import POLL
 from harness.search.repair import NEAR
 from harness.tracking.home import home_id
 from harness.tracking.registry import champion

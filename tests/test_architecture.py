@@ -26,7 +26,7 @@ evaluate.version evaluate.pixels evaluate.objects evaluate.calibration evaluate.
 evaluate.intervals evaluate.scores evaluate.comparisons evaluate.optimism evaluate.heldout
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.tables search.groups search.database search.lock search.pruner search.space search.importance \
-search.second search.slots search.optimize search.looks search.repair search.ledger
+search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
 tracking.attachments tracking.delivery \
 tracking.sender tracking.reconcile tracking.served_model tracking.registry

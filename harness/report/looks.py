@@ -29,7 +29,8 @@ def looks(board: Leaderboard) -> str:
 
 
 def _cells(look: Mapping[str, Any]) -> list[str]:
-    known = [str(look["look"]), f"{look['level']:g}", _named(look["candidate"]), _named(look["rival"])]
+    candidate = f"{look['candidate']['study']}, trial {look['candidate']['trial']}"
+    known = [str(look["look"]), f"{look['level']:g}", candidate, look["rival"]]
     if look["sentence"] is None:
         return [*known, "", "", "", UNFINISHED]
     return [
@@ -39,9 +40,3 @@ def _cells(look: Mapping[str, Any]) -> list[str]:
         number(look["p_value"], 4),
         "yes" if look["better"] else "no",
     ]
-
-
-def _named(model: Any) -> str:
-    if isinstance(model, dict):
-        return f"{model.get('study', '?')}, trial {model.get('trial', '?')}"
-    return "none" if model is None else str(model)

@@ -73,7 +73,7 @@ def as_note(board: Leaderboard, size: int = NOTE_SIZE) -> str:
 
 def _head(board: Leaderboard) -> list[str]:
     first, second = verdict(board)
-    return [f"**{first}** {second}", "", board.facts["description"], "", *facts_lines(board.facts), ""]
+    return [f"**{first}** {second}", "", board.facts["description"], "", *_facts_lines(board.facts), ""]
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -103,7 +103,7 @@ def as_table(board: Leaderboard, width: int) -> Table:
     return table
 
 
-def facts_lines(facts: Mapping[str, Any]) -> list[str]:
+def _facts_lines(facts: Mapping[str, Any]) -> list[str]:
     """Return what the results are of, a line of Markdown each."""
     return [
         f"- data: {facts['samples']} samples, {facts['groups']} groups, {facts['positive_groups']} of them positive; "

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from harness.errors import DataError, Interrupted, TrainingError
 from harness.execute.task import Executor, Key, Outcome, key_of
-from harness.search.optimize import POLL, JobMaker
+from harness.search.foldruns import POLL
+from harness.search.optimize import JobMaker
 from harness.search.trial import TrialResult
 from harness.train.checkpoint import is_committed
 from harness.train.claim import release

@@ -18,7 +18,7 @@ LOOK = {
     "look": 1,
     "level": 0.025,
     "candidate": {"study": "tiny-1", "trial": 3},
-    "rival": {"study": "tiny-0", "trial": 0},
+    "rival": "the champion, version 1",
     "gain": 0.0312,
     "low": -0.001,
     "high": 0.0634,
@@ -36,20 +36,20 @@ def board_of(folder: Path, told: list[dict[str, Any]] | None, held_out: int = 9)
 
 
 def test_each_look_is_a_row_and_a_sentence(tmp_path: Path) -> None:
-    first_of_all = LOOK | {"look": 2, "rival": None, "better": True}
+    first_of_all = LOOK | {"look": 2, "rival": "the baseline", "better": True}
     page = read_page(looks(board_of(tmp_path, [LOOK, first_of_all])))
     one, other = page.table("look")
     assert one == {
         "look": "1",
         "level": "0.025",
         "candidate": "tiny-1, trial 3",
-        "rival": "tiny-0, trial 0",
+        "rival": "the champion, version 1",
         "gain": "+0.0312",
         "95 % interval": "-0.0010 to +0.0634",
         "p": "0.0312",
         "better": "no",
     }
-    assert (other["rival"], other["better"]) == ("none", "yes")
+    assert (other["rival"], other["better"]) == ("the baseline", "yes")
     assert page.text.count("Trial 3 is not proven to be better.") == 2
 
 

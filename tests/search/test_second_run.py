@@ -8,8 +8,8 @@ import pytest
 
 from harness.errors import Interrupted
 from harness.execute.task import Status
-from harness.search.looks import Looks, best_trials
 from harness.search.second import FILE, read_second
+from harness.search.second_run import SecondLooks, best_trials
 from harness.search.trial import MemoryRecorder, TrialResult
 from harness.train.foldrun import FoldJob
 from tests.search.formula import Formula, Home, score, study
@@ -33,7 +33,7 @@ def results_of(home: Home) -> dict[int, TrialResult]:
 def look(home: Home, count: int, executor: Formula, recorder: MemoryRecorder | None = None) -> MemoryRecorder:
     results, recorder = results_of(home), recorder or MemoryRecorder()
     trials = [results[n] for n in best_trials(results, count) if results[n].second is None]
-    Looks(home.folder / "work", home.job, FRESH, executor, recorder).run(trials, lambda: False)
+    SecondLooks(home.folder / "work", home.job, FRESH, executor, recorder).run(trials, lambda: False)
     return recorder
 
 
@@ -87,13 +87,34 @@ def test_a_trial_that_collapses_in_its_second_look_is_told_and_the_others_go_on(
     assert recorder.calls.count(("complete", worst_luck)) == 1
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_the_verdict_is_of_the_first_fold_that_failed_and_no_fold_run_is_left_under_way(
+    home: Home, seed: int
+) -> None:
+    home.run(Formula())
+    (best,) = best_trials(results_of(home), 1)
+
+    def rule(job: FoldJob) -> Status:
+        return "collapsed" if job.fold in (4, 5) else "committed"
+
+    recorder = look(home, 1, Formula(capacity=3, seed=seed, rule=rule))
+    second = results_of(home)[best].second
+    assert second is not None
+    assert (second.state, second.reason) == ("collapsed", "fold 4: collapsed")
+    opened = [key for call, key in recorder.calls if call == "open_fold"]
+    closed = [key for call, key in recorder.calls if call in ("committed", "collapsed", "interrupted")]
+    assert sorted(opened) == sorted(closed)
+
+
 def test_stopped_in_the_middle_it_goes_on_with_the_folds_that_are_missing(home: Home) -> None:
     home.run(Formula())
     results, recorder, executor = results_of(home), MemoryRecorder(), Formula()
     trials = [results[number] for number in best_trials(results, 2)]
     looks = iter([False, False, True])
     with pytest.raises(Interrupted, match="stopped with 2 second looks left"):
-        Looks(home.folder / "work", home.job, FRESH, executor, recorder).run(trials, lambda: next(looks))
+        SecondLooks(home.folder / "work", home.job, FRESH, executor, recorder).run(
+            trials, lambda: next(looks)
+        )
     done = len(executor.computed)
     assert 0 < done < 6
     assert [call for call in recorder.calls if call[0] == "complete"] == [
