@@ -42,7 +42,7 @@ def main() -> int:
         _, writing = timed(lambda: write_report(board, work))
         print(f"{'all files':16} {writing:6.2f} s")
         sizes = {path.name: path.stat().st_size for path in sorted((work / FOLDER).iterdir())}
-        (page,), seconds = timed(lambda: write_trial_page(work, board.facts, best))
+        ((page, _),), seconds = timed(lambda: write_trial_page(work, board.facts, best))
         print(f"{'a trial page':16} {seconds:6.2f} s")
         sizes["a trial's page"] = page.stat().st_size
     for name, size in sizes.items():

@@ -16,6 +16,7 @@ import pandas as pd
 from harness.config import Folds
 from harness.data.audit.ceiling import label_agreement
 from harness.data.audit.copies import Searched, copy_checks
+from harness.data.audit.joins import Joins
 from harness.data.audit.report import CHECKS, audit
 from harness.data.copies.align import Alignment
 from harness.data.copies.calibrate import Calibration
@@ -40,12 +41,12 @@ def main() -> int:
         _, seconds = timed(lambda check=check: check(samples, split))
         total += seconds
         print(f"{id:4} {seconds:7.2f} s")
-    _, seconds = timed(lambda: copy_checks(samples, split, Searched(copies)))
+    _, seconds = timed(lambda: copy_checks(samples, split, Searched(copies, Joins())))
     print(f"D3.. {seconds:7.2f} s")
     labels, more = timed(lambda: label_agreement(samples, split, copies, mask_of))
     print(f"D12  {more:7.2f} s")
     report, all_checks = timed(
-        lambda: audit(samples, split, manifest="m", searched=Searched(copies), others=[labels])
+        lambda: audit(samples, split, manifest="m", searched=Searched(copies, Joins()), others=[labels])
     )
     sizes = written(report, copies, samples)
     total = all_checks + more
@@ -82,6 +83,7 @@ def table(rng: np.random.Generator) -> pd.DataFrame:
             "gray_mean": rng.normal(120, 10, IMAGES),
             "gray_spread": np.where(rng.random(IMAGES) < 0.02, 1.0, 20.0),
             "focus": np.where(rng.random(IMAGES) < 0.02, 0.1, rng.normal(1, 0.03, IMAGES)),
+            "constant": False,
             "holes_px": np.where(rng.random(IMAGES) < 0.02, 9999, 0),
             "edges": 0,
             "shown": 256,
