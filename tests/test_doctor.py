@@ -19,9 +19,12 @@ from harness.prepare import Prepared, prepare
 from harness.report.leaderboard import read_leaderboard
 from harness.search.database import optuna_url
 from harness.search.lock import only_driver
+from harness.search.second import write_second
+from harness.search.trial import SecondLook
 from harness.tracking.home import home_id
 from harness.tracking.outbox import Outbox
 from harness.tracking.store import Store, open_store
+from harness.train.foldrun import committed_result, fold_folder
 from tests.conftest import SHORT, Tiny
 from tests.test_drive import started
 from tests.test_drive_killed import live
@@ -426,6 +429,20 @@ def test_weights_that_another_study_has_too_are_said_to_free_nothing(
 
 def with_weights(home: Path) -> set[int]:
     return {int(path.parts[-3]) for path in home.glob("work/*/*/*/weights.safetensors")}
+
+
+def test_weights_of_a_trial_that_had_a_second_look_are_kept_since_it_may_be_promoted(
+    home: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = home / "work" / prepared.key
+    board = read_leaderboard(work / "ledger")
+    other = int(board.trials[1]["trial"])
+    folds = [committed_result(fold_folder(work, other, fold)) for fold in (0, 1)]
+    write_second(work, other, SecondLook("complete", folds))
+    monkeypatch.setattr("harness.doctor.BEST", 1)
+    before = with_weights(home)
+    Examination(home, open_store(home), print, room=0).of("tiny")
+    assert with_weights(home) == before == {int(row["trial"]) for row in board.trials}
 
 
 def test_weights_of_bettered_trials_are_dropped_when_asked_and_results_stay(

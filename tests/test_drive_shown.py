@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow.entities import Run
 
+from harness.errors import Interrupted
 from harness.report.leaderboard import Leaderboard
+from harness.showcase import keep_maps
 from tests.conftest import Tiny
 from tests.test_drive import client_of, driven, files_of, runs, started
 
@@ -99,3 +102,23 @@ def test_run_again_nothing_is_trained_or_counted_anew(done: tuple[Path, Leaderbo
     again, _ = driven(tiny, home, search__second_look=1)
     assert again == board
     assert files_of(home) == before
+
+
+def test_maps_that_were_made_before_a_stop_hang_on_their_runs_after_it(
+    tiny: Tiny, tmp_path: Path, empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = started(tmp_path / "home", empty_mlflow)
+
+    def stopped_after(*arguments: Any) -> None:
+        keep_maps(*arguments)
+        raise Interrupted("stopped on request")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.drive.keep_maps", stopped_after)
+        with pytest.raises(Interrupted):
+            driven(tiny, home)
+    assert len(list(home.glob("work/*/*/maps/*.zip"))) == FOLDS
+    driven(tiny, home)
+    client = client_of(home)
+    for run in trial_runs(home).values():
+        assert len(client.list_artifacts(run.info.run_id, "maps")) == FOLDS

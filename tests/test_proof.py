@@ -1,0 +1,39 @@
+"""What a look is taken for: better, not shown to be, or not provable with so few groups that tell."""
+
+from typing import Any
+
+import pytest
+
+from harness.errors import PromotionRefused
+from harness.proof import NOT_PROVABLE, _judged
+
+LOOK: dict[str, Any] = {
+    "look": 1,
+    "groups": ["a"] * 9,
+    "tell_apart": 9,
+    "better": False,
+    "iou": 0.5,
+    "rival": {"name": "the baseline without learning"},
+    "sentence": "Not shown to be better.",
+}
+
+
+def test_a_first_model_that_is_not_shown_to_be_better_is_refused_without_a_word_of_being_equal() -> None:
+    with pytest.raises(PromotionRefused) as caught:
+        _judged(LOOK, None)
+    assert "That it is better than no learning is not shown; nothing is promoted." in str(caught.value)
+    assert "as well" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("look", "telling", "provable"), [(1, 6, True), (1, 5, False), (3, 8, True), (3, 7, False)]
+)
+def test_groups_too_few_for_the_level_of_this_very_look_prove_nothing(
+    look: int, telling: int, provable: bool
+) -> None:
+    told = LOOK | {"look": look, "tell_apart": telling}
+    if provable:
+        with pytest.raises(PromotionRefused, match="is not shown"):
+            _judged(told, None)
+    else:
+        assert _judged(told, None).claim.startswith(f"{NOT_PROVABLE}: only {telling} held-out groups tell")
