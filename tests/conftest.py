@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from harness.config import Choice, Data, Folds, MaskValues, Search, Study, Train
 from harness.data.cache import build_cache, open_cache
+from harness.data.content import array_sha256, picture_sha256
 from harness.data.folds import make_split
 from harness.data.index import index_samples
-from harness.data.manifest import array_sha256, picture_sha256, read_manifest
+from harness.data.manifest import read_manifest
 from harness.data.pictures import image_pixels, read_mask
 from harness.data.split import freeze, read_split
 from harness.train.foldrun import FoldJob

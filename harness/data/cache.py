@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.config import Data
-from harness.data.manifest import array_sha256, picture_sha256
+from harness.data.content import array_sha256, picture_sha256
 from harness.data.pictures import fit, fit_mask, image_pixels, read_file, read_mask, to_8_bits
 from harness.errors import DataError
 

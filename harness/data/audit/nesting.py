@@ -27,7 +27,8 @@ def nested_ids(samples: pd.DataFrame, split: Assignment) -> Finding:
             return _torn(samples, column, [str(name) for name in torn.index])
     parents = _parents(samples)
     fold = {group: int(split.folds[group]) for group in parents.index}
-    apart = [name for name, groups in parents.groupby(parents) if len({fold[g] for g in groups.index}) > 1]
+    folds = pd.Series(fold, dtype=np.intp).groupby(parents).nunique()
+    apart = folds.index[folds > 1].tolist()
     if not apart:
         return passed(
             *HEAD, "fail", "No photo and no instance stands in two groups, and no two ids look like parts."

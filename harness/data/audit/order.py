@@ -1,7 +1,7 @@
 """Check of time: pictures with neighboring numbers in their names that stand on both sides, and whether it shows."""
 
+import posixpath
 import re
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -50,9 +50,7 @@ def neighbors_in_time(samples: pd.DataFrame, split: Assignment) -> Finding:
 def _ordered_groups(samples: pd.DataFrame) -> pd.DataFrame:
     """Return one row a folder and group, by its lowest running number there: series, group, number, looks."""
     names = samples["sample"].astype(str)
-    table = samples.assign(
-        series=names.map(lambda name: str(PurePosixPath(name).parent)), number=_numbers(names)
-    )
+    table = samples.assign(series=[posixpath.dirname(name) for name in names], number=_numbers(names))
     table = table[table["number"] >= 0]
     looks = means_by(table, ["series", "group"], LOOKS)
     lowest = table.groupby(["series", "group"], sort=True)["number"].min()
@@ -68,13 +66,13 @@ def _numbers(names: "pd.Series[str]") -> NDArray[np.int64]:
 
     Names of one pattern, digits aside, are read alike.
     """
-    stems = names.map(lambda name: PurePosixPath(name).stem)
-    found = stems.map(lambda stem: [int(run) for run in NUMBER.findall(stem) if len(run) <= LONGEST])
+    stems = [posixpath.splitext(posixpath.basename(name))[0] for name in names]
+    found = [[int(run) for run in NUMBER.findall(stem) if len(run) <= LONGEST] for stem in stems]
     numbers = np.full(len(names), -1, dtype=np.int64)
-    pattern = pd.factorize(stems.str.replace(NUMBER, "#", regex=True))[0]
+    pattern = pd.factorize(np.array([NUMBER.sub("#", stem) for stem in stems], object))[0]
     for kind in range(pattern.max() + 1):
         rows = np.flatnonzero(pattern == kind)
-        runs = [found.iloc[row] for row in rows]
+        runs = [found[row] for row in rows]
         width = min(map(len, runs))
         if width:
             table = np.array([run[:width] for run in runs], dtype=np.int64)

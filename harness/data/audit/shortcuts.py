@@ -41,12 +41,12 @@ def metadata_predicts_label(samples: pd.DataFrame, split: Assignment) -> Finding
 def names_carry_label(samples: pd.DataFrame, split: Assignment) -> Finding:
     """F2: no word of the file names tells positive from clean pictures; networks see no names, so it only tells."""
     head = ("F2", "File names do not tell the label")
-    words = samples["sample"].astype(str).map(lambda name: sorted(set(WORD.findall(name.casefold()))))
     units = pd.DataFrame({"group": samples["group"].to_numpy(), "label": samples["positive"].to_numpy() > 0})
     size = units.drop_duplicates()["label"].value_counts()
     if min(size.get(True, 0), size.get(False, 0)) < FEWEST:
         return told(*head, "not run", _too_few(int(size.get(True, 0)), int(size.get(False, 0))))
-    each = units.assign(word=words.to_numpy()).explode("word").dropna().drop_duplicates()
+    words = [sorted(set(WORD.findall(str(name).casefold()))) for name in samples["sample"]]
+    each = units.assign(word=pd.Series(words)).explode("word").dropna().drop_duplicates()
     share = (
         each.groupby(["word", "label"])
         .size()

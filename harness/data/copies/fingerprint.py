@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from harness.data.pictures import fit
 
-FINGERPRINT_VERSION = 4  # part of what is kept on disk; raise it when a number below changes
+FINGERPRINT_VERSION = 5  # part of what is kept on disk; raise it when a number below changes
 
 SIDE = 192  # px, longest side at which key points are looked for (SIFT doubles it first)
 SMALL = 96  # px, longest side of the texture kept
@@ -115,10 +115,12 @@ def _key_points(lit: Gray, most: int, shown: Gray | None) -> tuple[Floats, NDArr
             break
     if raw is None:
         return np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
-    order = np.argsort([-point.response for point in found], kind="stable")[:most]
-    points = np.array([(*found[i].pt, found[i].size, found[i].angle) for i in order], np.float32)
-    shares = raw[order] / np.maximum(raw[order].sum(1, keepdims=True), 1)
-    return points.clip(min=0), np.round(255 * np.sqrt(shares)).astype(np.uint8)
+    table = np.array([(-one.response, *one.pt, one.size, one.angle) for one in found], np.float32)
+    order = np.argsort(table[:, 0], kind="stable")[:most]
+    strongest = np.asarray(raw[order], np.float32)
+    strongest /= np.maximum(strongest.sum(1, keepdims=True), 1)
+    descriptors = np.rint(255 * np.sqrt(strongest)).astype(np.uint8)
+    return table[order, 1:].clip(min=0), descriptors
 
 
 def _standing_out(lit: Gray, many: int) -> float:
@@ -136,10 +138,11 @@ def _standing_out(lit: Gray, many: int) -> float:
 def evenly_lit(picture: Gray) -> Gray:
     """Return a gray picture with local mean 128 and local spread 40: lamps and exposures are gone, texture stays."""
     reach = max(picture.shape) / 32
+    window = (2 * round(3 * reach) + 1,) * 2  # px; OpenCV's own would be wider by a third
     deviation = picture.astype(np.float32)
-    deviation -= cv2.GaussianBlur(deviation, (0, 0), reach)
-    spread = np.sqrt(cv2.GaussianBlur(deviation * deviation, (0, 0), reach))
-    lit: Gray = np.clip(FLAT + 40 * deviation / (spread + DARKEST_SPREAD), 0, 255).astype(np.uint8)
+    deviation -= cv2.GaussianBlur(deviation, window, reach)
+    spread = np.sqrt(cv2.GaussianBlur(deviation * deviation, window, reach)) + DARKEST_SPREAD
+    lit: Gray = np.clip(cv2.divide(deviation, spread, None, 40.0) + FLAT, 0, 255).astype(np.uint8)
     return lit
 
 
