@@ -61,6 +61,9 @@ class _Desk:
     console: Console
     should_stop: ShouldStop
 
+    def tell(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
 
 def drive(
     prepared: Prepared,
@@ -112,9 +115,8 @@ def _carry_out(desk: _Desk, baselines: pd.DataFrame) -> Leaderboard:
     ledger = Ledger(files.work / "ledger", desk.slots.results())
     remove_leftovers(files.work, ledger.results)
     try:
-        tell = partial(desk.console.print, highlight=False, markup=False, soft_wrap=True)
         log = files.work / "workers.log"
-        with closing(build_executor(prepared.study.execute, log=log, tell=tell)) as executor:
+        with closing(build_executor(prepared.study.execute, log=log, tell=desk.tell)) as executor:
             _mend(desk, ledger, executor)
             write_lost_pages(files.work, facts(prepared), ledger.results)
             ledger.open_study(facts(prepared), baselines)
@@ -161,7 +163,7 @@ def _mend(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
     folds = unusable_folds(ledger.results)
     for (trial, fold), reason in folds.items():
         line = f"trial {trial} fold {fold} is trained anew: {reason}"
-        desk.console.print(line, highlight=False, soft_wrap=True)
+        desk.tell(line)
     make_job = _job_maker(desk.prepared, desk.files)
     train_anew(ledger.results, folds, make_job, executor, desk.should_stop)
 
@@ -175,7 +177,7 @@ def _look_again(desk: _Desk, ledger: Ledger, executor: Executor) -> None:
     split, samples = desk.prepared.split, desk.prepared.samples
     fresh = with_fresh_folds(split, samples, desk.prepared.study.seed)
     files = replace(desk.files, split=freeze(fresh, desk.files.split.parent))
-    desk.console.print(f"second look at trials {', '.join(map(str, wanted))}", highlight=False)
+    desk.tell(f"second look at trials {', '.join(map(str, wanted))}")
     folds = range(split.count, fresh.count)
     with Progress(desk.console, len(trials), len(folds), 0) as progress:
         recorder = Together([desk.recorder, ledger, progress])
@@ -189,7 +191,7 @@ def _show_best(desk: _Desk, ledger: Ledger) -> None:
     data = FoldData(desk.prepared.samples, desk.prepared.split, desk.files.cache)
     for number in best_trials(ledger.results, settings.maps):
         with _said_instead(desk, f"no probability maps of trial {number}"):
-            keep_maps(work, ledger.results[number], data, desk.should_stop)
+            keep_maps(work, ledger.results[number], data, desk.should_stop, desk.tell)
             if not desk.recorder.has_shown(number, MAPS):
                 desk.recorder.close_trial(ledger.results[number])
     if (chosen := read_leaderboard(ledger.folder).chosen) is not None:
@@ -203,7 +205,7 @@ def _said_instead(desk: _Desk, what: str) -> Iterator[None]:
     try:
         yield
     except (DataError, DiskFull) as error:
-        desk.console.print(f"{what}: {error}", highlight=False, soft_wrap=True)
+        desk.tell(f"{what}: {error}")
 
 
 def _job_maker(prepared: Prepared, files: Files) -> JobMaker:

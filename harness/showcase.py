@@ -108,14 +108,22 @@ def show_best(work: Path, result: TrialResult, data: FoldData, each: int) -> Pat
     return folder
 
 
-def keep_maps(work: Path, result: TrialResult, data: FoldData, should_stop: ShouldStop) -> None:
+def keep_maps(
+    work: Path,
+    result: TrialResult,
+    data: FoldData,
+    should_stop: ShouldStop,
+    tell: Callable[[str], None] = lambda line: None,
+) -> None:
     """Write the out-of-fold probability maps of a trial, an archive a fold, those that are not there.
 
-    Raises Interrupted, DiskFull; DataError where weights are gone.
+    `tell` gets a line as each is begun. Raises Interrupted, DiskFull; DataError where weights are gone.
     """
     for fold in result.folds:
         path = work / str(result.plan.number) / MAPS / f"fold_{fold.fold}.zip"
-        write_maps(path, result.plan.study, data, fold, should_stop)
+        if not path.is_file():
+            tell(f"trial {result.plan.number} fold {fold.fold}: probability maps of its validation pictures")
+            write_maps(path, result.plan.study, data, fold, should_stop)
 
 
 def _shows(folder: Path, trial: int, each: int) -> bool:

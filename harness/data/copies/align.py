@@ -171,11 +171,13 @@ def _matches(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> NDArray[np.i
     """Return rows (M, 2) of descriptors that are each other's nearest, and clearly nearer than the next."""
     if min(len(ours), len(theirs)) < FEWEST:
         return np.zeros((0, 2), np.intp)
-    near = (ours.astype(np.float32) @ theirs.astype(np.float32).T) / 255**2
+    near = ours.astype(np.float32) @ theirs.astype(np.float32).T
     rows = np.arange(len(near))
     best = near.argmax(1)
     top = near[rows, best]
-    mutual = near.argmax(0)[best] == rows
     near[rows, best] = -1
-    clear = (1 - top) < RATIO**2 * (1 - near.max(1))  # squared distances of unit vectors
-    return np.asarray(np.stack([rows, best], 1)[mutual & clear], np.intp)
+    clear = (255**2 - top) < RATIO**2 * (255**2 - near.max(1))  # half the squared distances
+    near[rows, best] = top
+    rows, best = rows[clear], best[clear]
+    mutual = near[:, best].argmax(0) == rows
+    return np.asarray(np.stack([rows, best], 1)[mutual], np.intp)

@@ -19,7 +19,7 @@ FINGERPRINT_VERSION = 5  # part of what is kept on disk; raise it when a number 
 
 SIDE = 192  # px, longest side at which key points are looked for (SIFT doubles it first)
 SMALL = 96  # px, longest side of the texture kept
-KEY_POINTS = 300
+KEY_POINTS = 250
 BLUR = 0.8  # px at SIDE, standard deviation; of what is finer nothing is left that the grid of px could fold
 SIGMA = 1.2  # px of the doubled picture that SIFT begins at; Lowe's 1.6 looks at wider windows, which takes longer
 CONTRAST = 0.04  # of SIFT, where that leaves no more key points than are kept
