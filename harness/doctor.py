@@ -22,11 +22,11 @@ from harness.search.lock import DriverLock, only_driver
 from harness.search.repair import remove_leftovers, unusable_folds
 from harness.search.slots import Slots, is_stored
 from harness.search.trial import TrialResult
+from harness.tracking.aliases import aliased_trials
 from harness.tracking.delivery import Delivery
 from harness.tracking.home import FILE, home_id
 from harness.tracking.outbox import Outbox
 from harness.tracking.reconcile import asking, mark_orphan, orphans, reconcile
-from harness.tracking.registry import aliased_trials
 from harness.tracking.runs import attached_file, own_runs
 from harness.tracking.store import Store
 from harness.train.checkpoint import is_committed, write_synced

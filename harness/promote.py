@@ -18,17 +18,22 @@ from harness.proof import NOT_PROVABLE, Court, Proof
 from harness.report.files import write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.report.table import as_note
-from harness.tracking.home import home_id
-from harness.tracking.registry import (
+from harness.search.database import optuna_url
+from harness.search.lock import DriverLock, only_promotion
+from harness.tracking.aliases import (
     CHAMPION,
     SPLIT_TAG,
     STUDY_TAG,
     TRIAL_TAG,
+    Version,
+    begin,
     champion,
-    log_model,
-    register,
-    set_alias,
+    finish,
+    settle,
+    to_roll_back_to,
 )
+from harness.tracking.home import home_id
+from harness.tracking.registry import log_model, register
 from harness.tracking.runs import (
     attached_report,
     find_trial_run,
@@ -42,6 +47,8 @@ from harness.train.foldrun import committed_result, fold_folder
 
 AT_HEADLINE = 0.0  # logit, of probability .5
 THRESHOLD_TAG, CLAIM_TAG = "harness.threshold", "harness.claim"  # of a version
+REFUSED_TAG = "harness.promotion_refused"  # of a trial's run
+MOST_OF_A_TAG = 4000  # characters
 LOOK_TAG, HELDOUT_IOU_TAG = "harness.heldout_look", "harness.heldout_iou"  # of one that was looked at
 
 
@@ -142,29 +149,63 @@ def promote_best(
 ) -> Promotion:
     """Register the fold models of a study's best trial as one model and set the alias, where held-out groups allow it.
 
-    Nothing is trained. Of the trial that is the champion it changes nothing, and looks at nothing. Raises
-    PromotionRefused without a complete trial, where the leakage report on the study's run is not the one that the trial
-    refers to, or not as it was attached, where data or split are no longer those it was trained on, or leak, and where
-    it is not proven to be better (`Court.prove`); DataError where a fold's files are not those that were committed.
+    Nothing is trained. Of the trial that is the champion it changes nothing, and looks at nothing. Promotions of one
+    model wait for each other, so each is held against the champion that the one before it left. A refusal is written
+    on the trial's run. Raises PromotionRefused without a complete trial, where the leakage report on the study's run
+    is not the one that the trial refers to, or not as it was attached, where data or split are no longer those it was
+    trained on, or leak, and where it is not proven to be better (`Court.prove`); DataError where a fold's files are
+    not those that were committed.
     """
     candidate = _candidate(board, store, work, tell)
-    facts, client = board.facts, store.client()
-    today = audit_again()
-    _refuse_leaks_of_today(facts, today.report)
-    before = champion(client, facts["name"])
-    if before and (before.tags.get(STUDY_TAG), before.tags.get(TRIAL_TAG)) == (
-        facts["key"],
-        str(candidate.trial),
-    ):
-        return candidate.promoted(before.tags, before.version, None)
-    court = Court(today, store, work.parents[1], caches, work, tell)
-    name, of = f"trial {candidate.trial}", {"study": facts["key"], "trial": candidate.trial}
-    contender = model_contender(name, candidate.settings, candidate.weights, today, **of)
-    tags = candidate.tags(court.prove(contender, before))
+    facts, client, home = board.facts, store.client(), work.parents[1]
+    try:
+        today = audit_again()
+        _refuse_leaks_of_today(facts, today.report)
+        with only_promotion(optuna_url(home), facts["name"], tell) as lock:
+            settle(client, facts["name"], tell)
+            before = champion(client, facts["name"])
+            if before and _means(before, facts["key"], candidate.trial):
+                return candidate.promoted(before.tags, before.version, None)
+            court = Court(today, store, home, caches, work, tell)
+            name, of = f"trial {candidate.trial}", {"study": facts["key"], "trial": candidate.trial}
+            contender = model_contender(name, candidate.settings, candidate.weights, today, **of)
+            return _promoted(store, candidate, court.prove(contender, before), before, lock)
+    except PromotionRefused as error:
+        client.set_tag(candidate.run, REFUSED_TAG, str(error)[:MOST_OF_A_TAG])
+        raise
+
+
+def _promoted(
+    store: Store, candidate: _Candidate, proof: Proof, before: Version | None, lock: DriverLock
+) -> Promotion:
+    """Make the candidate the champion: the move is written down, then made, so that one that is killed is known."""
+    client = store.client()
+    name, tags, old = candidate.facts["name"], candidate.tags(proof), before.version if before else ""
     source = log_model(client, candidate.run, settings=candidate.settings, weights=candidate.weights)
-    version = register(client, facts["name"], source=source, run_id=candidate.run, tags=tags)
-    set_alias(client, facts["name"], CHAMPION, version)
-    return candidate.promoted(tags, version, before.version if before else None)
+    lock.hold()
+    move = begin(client, name, "promote", before=old, version="", why=proof.claim)
+    version = register(client, name, source=source, run_id=candidate.run, tags=tags, move=move.number)
+    lock.hold()
+    finish(client, name, move, version)
+    return candidate.promoted(tags, version, old or None)
+
+
+def roll_back(store: Store, home: Path, name: str, why: str, tell: Callable[[str], None]) -> tuple[str, str]:
+    """Let the alias mean the version that was champion before; return the version that was, empty for none, and is.
+
+    Raises PromotionRefused where there was none, or where it was deleted.
+    """
+    client = store.client()
+    with only_promotion(optuna_url(home), name, tell) as lock:
+        settle(client, name, tell)
+        now, before = to_roll_back_to(client, name)
+        lock.hold()
+        finish(client, name, begin(client, name, "rollback", before=now, version=before, why=why), before)
+    return now, before
+
+
+def _means(version: Version, study: str, trial: int) -> bool:
+    return (version.tags.get(STUDY_TAG), version.tags.get(TRIAL_TAG)) == (study, str(trial))
 
 
 def show_looks(store: Store, ledger: Path, tell: Callable[[str], None]) -> None:

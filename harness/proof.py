@@ -15,7 +15,8 @@ from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
 from harness.looks import Groups, Look, Looks, held_out_groups, write_looks
 from harness.prepare import Prepared
 from harness.search.ledger import read_facts
-from harness.tracking.registry import SPLIT_TAG, STUDY_TAG, Version, fetch_model
+from harness.tracking.aliases import SPLIT_TAG, STUDY_TAG, Version
+from harness.tracking.registry import fetch_model
 from harness.tracking.store import Store
 
 NOT_PROVABLE = "not provable on these data"

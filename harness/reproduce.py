@@ -22,8 +22,8 @@ from harness.prepare import installed, read_again
 from harness.search.foldruns import POLL
 from harness.search.ledger import STUDY, find_ledger, read_ledger
 from harness.search.repair import NEAR
+from harness.tracking.aliases import champion
 from harness.tracking.home import home_id
-from harness.tracking.registry import champion
 from harness.tracking.runs import key_of_fold_run
 from harness.tracking.store import Store
 from harness.train.checkpoint import WEIGHTS

@@ -74,6 +74,33 @@ def reproduce(
     return document
 
 
+def rollback(name: str, home: Path, why: str) -> dict[str, Any]:
+    """Let the alias `champion` mean the version that it meant before."""
+    from harness.promote import roll_back
+
+    study, _ = load(name)
+    store = answering(open_store(home))
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    before, now = roll_back(store, home, study.name, why, tell)
+    tell(
+        f"models:/{study.name}@champion is version {now} again (before: {f'version {before}' if before else 'none'})"
+    )
+    return {"model": study.name, "version": now, "before": before}
+
+
+def history(name: str, home: Path) -> list[dict[str, Any]]:
+    """Print every move of the alias `champion`: promotions, rollbacks, and what was moved by hand."""
+    from harness.tracking.aliases import moves
+
+    study, _ = load(name)
+    found = moves(answering(open_store(home)).client(), study.name)
+    for move in found:
+        console.print(move.sentence, highlight=False, markup=False, soft_wrap=True)
+    if not found:
+        console.print(f"{study.name}: nothing was promoted yet", highlight=False)
+    return [asdict(move) for move in found]
+
+
 def promote(name: str, home: Path) -> dict[str, Any]:
     """Let the alias `champion` mean the best trial of a study's last run, if audit and held-out groups allow it."""
     from harness.promote import promote_best, show_looks

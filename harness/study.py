@@ -30,7 +30,7 @@ from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
-from harness.results import compare, promote, report, reproduce
+from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
 from harness.stopping import STOPS, ending_in_time
@@ -173,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, compare, reproduce, promote, doctor, ui):
+    for verb in (run, check, report, compare, reproduce, promote, rollback, history, doctor, ui):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
@@ -194,6 +194,9 @@ def parser() -> argparse.ArgumentParser:
             which.add_argument("--run", metavar="ID", help="a fold run in MLflow")
             which.add_argument("--model", action="store_true", help="the trial that is the champion")
             one.add_argument("--fold", metavar="K", type=int, help="one of the trial's folds (0)")
+        if verb is rollback:
+            text = "the reason, which is kept in the history"
+            one.add_argument("--why", metavar="TEXT", default="no reason was given", help=text)
         if verb is run:
             one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
         if verb is doctor:

@@ -1,4 +1,4 @@
-"""One driver a study: a row beside Optuna's tables that its driver renews while it lives.
+"""One driver a study, one promotion a model: a row beside Optuna's tables that its holder renews while it lives.
 
 No clock of the wall decides: on one machine the time since it started, between machines the watcher's own waiting.
 """
@@ -36,6 +36,7 @@ from harness.search.database import opened
 
 LEASE = 60.0  # s without a sign of life after which a driver counts as dead
 RENEWALS = 12  # in the time of a lease
+WAIT = 0.5  # s between looks of who is patient
 
 DRIVERS = Table(
     "harness_driver",
@@ -116,16 +117,21 @@ class DriverLock:
 
 @contextlib.contextmanager
 def only_driver(
-    url: str, study: str, *, tell: Callable[[str], None] = lambda line: None, lease: float = LEASE
+    url: str,
+    study: str,
+    *,
+    tell: Callable[[str], None] = lambda line: None,
+    lease: float = LEASE,
+    patient: bool = False,
 ) -> Iterator[DriverLock]:
     """Hold the lock of `study` in the database `url`. Raises ConfigError naming the process that has it.
 
     One on this machine whose process is gone is free at once. Otherwise a driver that may be dead is watched for
-    `lease` seconds, and `tell` gets a line about it.
+    `lease` seconds, and `tell` gets a line about it. Who is `patient` waits for one that lives.
     """
     engine = _opened(url)
     try:
-        lock = _take(engine, study, tell, lease)
+        lock = _take(engine, study, tell, lease, patient)
         thread = threading.Thread(target=lock.keep, name="driver lock", daemon=True)
         thread.start()
         try:
@@ -155,7 +161,14 @@ def _opened(url: str) -> Engine:
     return engine
 
 
-def _take(engine: Engine, study: str, tell: Callable[[str], None], lease: float) -> DriverLock:
+def only_promotion(
+    url: str, name: str, tell: Callable[[str], None]
+) -> contextlib.AbstractContextManager[DriverLock]:
+    """Hold the lock of a registered model, for whoever moves its aliases; wait for another one that does."""
+    return only_driver(url, f"model {name}", tell=tell, patient=True)
+
+
+def _take(engine: Engine, study: str, tell: Callable[[str], None], lease: float, patient: bool) -> DriverLock:
     me = {
         "owner": uuid.uuid4().hex,
         "host": socket.gethostname(),
@@ -163,13 +176,22 @@ def _take(engine: Engine, study: str, tell: Callable[[str], None], lease: float)
         "process": os.getpid(),
         "started": _started(os.getpid()),
     }
+    waited_for = None
     while True:
         seen = _read(engine, study)
         if seen is None:
             _create(engine, study)
             continue
         if not _is_free(seen) and _lives(engine, seen, tell, lease):
-            raise ConfigError(f"{study}: this study is being run by {_holder(seen)}; wait for it, or stop it")
+            if not patient:
+                raise ConfigError(
+                    f"{study}: this study is being run by {_holder(seen)}; wait for it, or stop it"
+                )
+            if seen.epoch != waited_for:
+                tell(f"{study}: waits for {_holder(seen)}, which is at work on it")
+            waited_for = seen.epoch
+            time.sleep(WAIT)
+            continue
         taken = me | {"epoch": seen.epoch + 1, "beats": 0, "beat_at": _now()}
         known = {name: getattr(seen, name) for name in ("study", "owner", "epoch", "beats")}
         if _write(engine, known, taken):

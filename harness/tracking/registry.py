@@ -1,4 +1,4 @@
-"""The only writer of models: a trial's fold models as one MLflow model, its versions and their aliases."""
+"""The only writer of models: a trial's fold models as one MLflow model, and its versions."""
 
 import base64
 import hashlib
@@ -6,7 +6,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,17 +17,14 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from numpy.typing import NDArray
 
+from harness.tracking.aliases import MADE_BY, TRIAL_TAG, Version, ensure_registered
 from harness.tracking.served_model import Segmenter
 
-CHAMPION = "champion"
-STUDY_TAG, TRIAL_TAG = "harness.study", "harness.trial"
-SPLIT_TAG = "harness.split"
 DIGEST_TAG = "harness.digest"
 
 _MODEL_FILE = Path(__file__).with_name("served_model.py")
@@ -48,17 +44,6 @@ _SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]
     outputs=Schema([ColSpec(Array(Array(DataType.integer)), "mask"), ColSpec(DataType.double, "score")]),
 )
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of a registered model, and the run (a trial) that it came from."""
-
-    name: str
-    version: str
-    run_id: str
-    source: str
-    tags: Mapping[str, str]
 
 
 def log_model(
@@ -114,8 +99,10 @@ def fetch_model(client: MlflowClient, found: Version, folder: Path) -> tuple[dic
     return settings, [files[f"weights_{fold}"] for fold in range(len(files))]
 
 
-def register(client: MlflowClient, name: str, *, source: str, run_id: str, tags: Mapping[str, str]) -> str:
-    """Return the version of model `name` made of the logged model `source`; made unless it is there.
+def register(
+    client: MlflowClient, name: str, *, source: str, run_id: str, tags: Mapping[str, str], move: int
+) -> str:
+    """Return the version of model `name` made of the logged model `source`; made, for a move, unless it is there.
 
     `source` is what `log_model` returned, `tags` hold at least `harness.trial`; a version that is there gets them anew.
     """
@@ -126,49 +113,18 @@ def register(client: MlflowClient, name: str, *, source: str, run_id: str, tags:
                 client.set_model_version_tag(name, str(known.version), key, value)
             break
     else:
-        _ensure_registered(client, name)
+        ensure_registered(client, name)
         # The location, not the URI: MLflow resolves the URI by the process's store, not by this client's.
         known = client.create_model_version(
             name,
             model.artifact_location,
             run_id,
-            tags=dict(tags),
+            tags={**tags, MADE_BY: str(move)},
             await_creation_for=0,
             model_id=model.model_id,
         )
     _link(client, model.model_id, known)
     return str(known.version)
-
-
-def set_alias(client: MlflowClient, name: str, alias: str, version: str) -> None:
-    """Let `models:/name@alias` mean this version."""
-    client.set_registered_model_alias(name, alias, version)
-
-
-def champion(client: MlflowClient, name: str) -> Version | None:
-    """Return the version that holds the alias `champion`, None where there is none."""
-    try:
-        number = client.get_registered_model(name).aliases.get(CHAMPION)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-    if number is None:
-        return None
-    found = client.get_model_version(name, str(number))
-    return Version(name, str(found.version), found.run_id or "", found.source or "", dict(found.tags))
-
-
-def aliased_trials(client: MlflowClient, name: str) -> set[tuple[str, int]]:
-    """Return key of the study and number of each trial that an alias of this model means."""
-    try:
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return set()
-        raise
-    tags = [client.get_model_version(name, str(number)).tags for number in aliases.values()]
-    return {(each[STUDY_TAG], int(each[TRIAL_TAG])) for each in tags if TRIAL_TAG in each}
 
 
 def _digest(settings: Mapping[str, Any], weights: Sequence[Path]) -> str:
@@ -265,14 +221,6 @@ def _last_metrics(client: MlflowClient, run_id: str, model_id: str) -> list[Metr
     histories = [client.get_metric_history(run_id, key) for key in client.get_run(run_id).data.metrics]
     last = [max(points, key=lambda point: (point.step, point.timestamp)) for points in histories]
     return [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id, run_id=run_id) for m in last]
-
-
-def _ensure_registered(client: MlflowClient, name: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:

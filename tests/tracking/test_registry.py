@@ -21,7 +21,8 @@ from mlflow.pyfunc import PyFuncModel
 from safetensors.torch import save_file
 
 from harness.tracking import registry, served_model
-from harness.tracking.registry import champion, log_model, register, set_alias
+from harness.tracking.aliases import champion
+from harness.tracking.registry import log_model, register
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The ``noload`` loader strategy is deprecated:sqlalchemy.exc.SADeprecationWarning"
@@ -57,7 +58,7 @@ class Shop:
         return log_model(self.client, run, settings=SETTINGS | changes, weights=self.weights, example=PICTURE)
 
     def register(self, name: str, uri: str, run: str) -> str:
-        return register(self.client, name, source=uri, run_id=run, tags={"harness.trial": "3"})
+        return register(self.client, name, source=uri, run_id=run, tags={"harness.trial": "3"}, move=1)
 
     def model(self, uri: str) -> LoggedModel:
         return self.client.get_logged_model(uri.removeprefix("models:/"))
@@ -97,7 +98,7 @@ def promoted(shop: Shop) -> Promoted:
     run = shop.trial()
     uri = shop.log(run)
     number = shop.register("parts", uri, run)
-    set_alias(shop.client, "parts", "champion", number)
+    shop.client.set_registered_model_alias("parts", "champion", number)
     return Promoted(run, uri, number)
 
 
@@ -275,11 +276,11 @@ def test_alias_moves(shop: Shop, promoted: Promoted) -> None:
     first, second = (shop.register("moving", uri, run) for uri in uris)
     assert champion(shop.client, "moving") is None
     for number in (first, second, first):
-        set_alias(shop.client, "moving", "champion", number)
+        shop.client.set_registered_model_alias("moving", "champion", number)
         found = champion(shop.client, "moving")
         assert found is not None
         assert (found.name, found.version, found.run_id) == ("moving", number, run)
-        assert found.tags == {"harness.trial": "3"}
+        assert found.tags == {"harness.trial": "3", "harness.made_by": "1"}
 
 
 def test_store_that_does_not_answer_is_no_missing_champion(monkeypatch: pytest.MonkeyPatch) -> None:

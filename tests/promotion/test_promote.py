@@ -1,19 +1,14 @@
 """Promotion: its refusals, and what held-out groups must prove before the alias moves."""
 
 import hashlib
-import io
 import json
-import shutil
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
-from rich.console import Console
 
 from harness import contenders
 from harness.config import Study
@@ -21,10 +16,9 @@ from harness.data.audit import HELD_OUT
 from harness.data.audit.finding import Finding, Status
 from harness.data.audit.report import Report
 from harness.data.split import freeze, new_split, read_split
-from harness.drive import drive
 from harness.errors import PromotionRefused
-from harness.looks import FOLDER, looks_of
-from harness.prepare import Prepared, audit_again, prepare
+from harness.looks import FOLDER
+from harness.prepare import Prepared
 from harness.promote import (
     Promotion,
     _refuse_another_report,
@@ -34,10 +28,11 @@ from harness.promote import (
     promote_best,
 )
 from harness.proof import NOT_PROVABLE
-from harness.report.leaderboard import Leaderboard, read_leaderboard
-from harness.tracking.registry import champion, open_model
-from harness.tracking.store import Store, open_store
-from tests.conftest import tiny_study
+from harness.report.leaderboard import Leaderboard
+from harness.tracking.aliases import aliased, champion, moves
+from harness.tracking.registry import open_model
+from harness.tracking.store import Store
+from tests.promotion.conftest import ALIKE, MIDDLE, STRONG, WEAK, Ran, run_study
 
 
 def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(tmp_path: Path) -> None:
@@ -98,102 +93,6 @@ def test_the_model_is_told_how_pictures_were_shown_in_training() -> None:
     assert "weights" not in settings["network"]  # those of the folds are loaded, nothing is fetched
 
 
-SIDE, PICTURES, HELD = 64, 20, 10
-WEAK, STRONG, MIDDLE, ALIKE = range(4)  # trials, by their learning rates
-RATES = {WEAK: 1e-3, STRONG: 8e-3, MIDDLE: 2e-3, ALIKE: 7.9e-3}
-
-
-def draw(root: Path) -> None:
-    """Write pictures with one bright square each, too large for a top-hat to find."""
-    rng = np.random.default_rng(5)
-    lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
-    for number in range(PICTURES):
-        image, mask = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-        x, y, side = (int(value) for value in (*rng.integers(0, 24, 2), rng.integers(35, 40)))
-        image[y : y + side, x : x + side] = rng.integers(140, 200)
-        mask[y : y + side, x : x + side] = 255
-        noisy = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
-        for folder, pixels in (("images", noisy), ("masks", mask)):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-            assert cv2.imwrite(str(root / folder / f"{number}.png"), pixels)
-        lines.append(f"images/{number}.png,masks/{number}.png,source-{number},spot,full")
-    (root / "instances.csv").write_text("\n".join(lines) + "\n")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A study with held-out groups that ran: four trials of which one is weak and two are alike."""
-
-    folder: Path
-    home: Path
-    key: str
-
-    @property
-    def store(self) -> Store:
-        return open_store(self.home)
-
-    @property
-    def client(self) -> MlflowClient:
-        return self.store.client()
-
-    @property
-    def work(self) -> Path:
-        return self.home / "work" / self.key
-
-    @property
-    def board(self) -> Leaderboard:
-        return read_leaderboard(self.work / "ledger")
-
-    def audited(self) -> Prepared:
-        board = self.board
-        dataset = Study.model_validate(board.facts["settings"]).data.dataset
-        return audit_again(board.facts, dataset, base=self.folder, home=self.home, caches=self.folder)
-
-    def promote(self, trial: int, **changes: Any) -> Promotion:
-        """Promote this trial as if it were the best of the study."""
-        board = self.board
-        row = next(row for row in board.trials if row["trial"] == trial)
-        one = Leaderboard(board.facts, [{**row, **changes}], board.baselines)
-        return promote_best(self.store, one, self.work, self.audited, self.folder, print)
-
-    def champion(self) -> str | None:
-        found = champion(self.client, "tiny")
-        return found.tags["harness.trial"] if found else None
-
-    def looks(self) -> list[dict[str, Any]]:
-        today = self.audited()
-        return looks_of(self.home, today.split, today.samples)
-
-
-def run_study(folder: Path, home: Path, **settings: Any) -> Ran:
-    """Run the study of the four learning rates."""
-    if not (folder / "data").exists():
-        draw(folder / "data")
-    study = tiny_study({"instances": {"root": str(folder / "data")}}).model_dump()
-    study["folds"] |= {"held_out": 0.5, "held_out_positive": HELD, "held_out_from": 2}
-    study["train"] |= {"epochs": 12, "validate_every": 12}
-    baselines = [{"train.lr": rate} for rate in RATES.values()]
-    study["search"] |= {"space": {"train.lr": [1e-3, 1e-2]}, "baselines": baselines}
-    made = Study.model_validate(study).with_settings(settings)
-    prepared = prepare(made, base=folder, home=home, caches=folder)
-    console = Console(file=io.StringIO())
-    drive(prepared, open_store(home), home=home, caches=folder, console=console, watch=lambda: lambda: False)
-    return Ran(folder, home, prepared.key)
-
-
-@pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Return the study before anything was promoted; tests promote in copies."""
-    folder = tmp_path_factory.mktemp("promoted")
-    return run_study(folder, folder / "home")
-
-
-@pytest.fixture
-def ran(before: Ran, tmp_path: Path) -> Ran:
-    shutil.copytree(before.home, tmp_path / "home")
-    return Ran(before.folder, tmp_path / "home", before.key)
-
-
 def refused(ran: Ran, trial: int, said: str) -> str:
     """Refuse with 4 and without a new version or another champion; return the sentence."""
     versions, holder = ran.client.search_model_versions("name='tiny'"), ran.champion()
@@ -224,10 +123,19 @@ def test_the_alias_moves_on_evidence_only_and_every_look_is_counted(ran: Ran) ->
     assert first.heldout_iou is not None
     assert better.heldout_iou > first.heldout_iou + 0.1
 
+    said = [(move.action, move.before, move.version, move.state) for move in moves(ran.client, "tiny")]
+    assert said == [
+        ("promote", "", first.version, "done"),
+        ("promote", first.version, better.version, "done"),
+    ]
+    assert moves(ran.client, "tiny")[1].why == better.claim
+    assert aliased(ran.client, "tiny", "previous") is not None
     assert ran.promote(STRONG) == Promotion(**{**vars(better), "previous": None})
     assert len(ran.looks()) == 2
     said = refused(ran, ALIKE, "Not shown to be better on held-out groups: .*look 3 of 4")
     assert said.endswith("Version 2 stays the champion.")
+    assert ran.tags(ALIKE)["harness.promotion_refused"] == said
+    assert "harness.promotion_refused" not in ran.tags(STRONG)
     assert refused(ran, ALIKE, "look 3 of 4") == said
     refused(ran, WEAK, "look 4 of 4")
     refused(ran, MIDDLE, "they are spent after 4; hold out new groups")

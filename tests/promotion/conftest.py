@@ -1,0 +1,125 @@
+"""A study with held-out groups that ran, for promotions: four trials of which one is weak and two are alike."""
+
+import io
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from harness.config import Study
+from harness.drive import drive
+from harness.looks import looks_of
+from harness.prepare import Prepared, audit_again, prepare
+from harness.promote import Promotion, promote_best
+from harness.report.leaderboard import Leaderboard, read_leaderboard
+from harness.tracking.aliases import champion
+from harness.tracking.home import home_id
+from harness.tracking.runs import find_trial_run, own_runs
+from harness.tracking.store import Store, open_store
+from tests.conftest import tiny_study
+
+SIDE, PICTURES, HELD = 64, 20, 10
+WEAK, STRONG, MIDDLE, ALIKE = range(4)  # trials, by their learning rates
+RATES = {WEAK: 1e-3, STRONG: 8e-3, MIDDLE: 2e-3, ALIKE: 7.9e-3}
+
+
+def draw(root: Path) -> None:
+    """Write pictures with one bright square each, too large for a top-hat to find."""
+    rng = np.random.default_rng(5)
+    lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
+    for number in range(PICTURES):
+        image, mask = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+        x, y, side = (int(value) for value in (*rng.integers(0, 24, 2), rng.integers(35, 40)))
+        image[y : y + side, x : x + side] = rng.integers(140, 200)
+        mask[y : y + side, x : x + side] = 255
+        noisy = np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)
+        for folder, pixels in (("images", noisy), ("masks", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(root / folder / f"{number}.png"), pixels)
+        lines.append(f"images/{number}.png,masks/{number}.png,source-{number},spot,full")
+    (root / "instances.csv").write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study with held-out groups that ran: four trials of which one is weak and two are alike."""
+
+    folder: Path
+    home: Path
+    key: str
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.home)
+
+    @property
+    def client(self) -> MlflowClient:
+        return self.store.client()
+
+    @property
+    def work(self) -> Path:
+        return self.home / "work" / self.key
+
+    @property
+    def board(self) -> Leaderboard:
+        return read_leaderboard(self.work / "ledger")
+
+    def audited(self) -> Prepared:
+        board = self.board
+        dataset = Study.model_validate(board.facts["settings"]).data.dataset
+        return audit_again(board.facts, dataset, base=self.folder, home=self.home, caches=self.folder)
+
+    def promote(self, trial: int, **changes: Any) -> Promotion:
+        """Promote this trial as if it were the best of the study."""
+        board = self.board
+        row = next(row for row in board.trials if row["trial"] == trial)
+        one = Leaderboard(board.facts, [{**row, **changes}], board.baselines)
+        return promote_best(self.store, one, self.work, self.audited, self.folder, print)
+
+    def champion(self) -> str | None:
+        found = champion(self.client, "tiny")
+        return found.tags["harness.trial"] if found else None
+
+    def tags(self, trial: int) -> dict[str, str]:
+        """Return the tags of a trial's run."""
+        runs = own_runs(self.store, self.client, self.key, home_id(self.home, self.store, print))
+        return dict(self.client.get_run(find_trial_run(runs, self.key, trial)).data.tags)
+
+    def looks(self) -> list[dict[str, Any]]:
+        today = self.audited()
+        return looks_of(self.home, today.split, today.samples)
+
+
+def run_study(folder: Path, home: Path, **settings: Any) -> Ran:
+    """Run the study of the four learning rates."""
+    if not (folder / "data").exists():
+        draw(folder / "data")
+    study = tiny_study({"instances": {"root": str(folder / "data")}}).model_dump()
+    study["folds"] |= {"held_out": 0.5, "held_out_positive": HELD, "held_out_from": 2}
+    study["train"] |= {"epochs": 12, "validate_every": 12}
+    baselines = [{"train.lr": rate} for rate in RATES.values()]
+    study["search"] |= {"space": {"train.lr": [1e-3, 1e-2]}, "baselines": baselines}
+    made = Study.model_validate(study).with_settings(settings)
+    prepared = prepare(made, base=folder, home=home, caches=folder)
+    console = Console(file=io.StringIO())
+    drive(prepared, open_store(home), home=home, caches=folder, console=console, watch=lambda: lambda: False)
+    return Ran(folder, home, prepared.key)
+
+
+@pytest.fixture(scope="package")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return the study before anything was promoted; tests promote in copies."""
+    folder = tmp_path_factory.mktemp("promoted")
+    return run_study(folder, folder / "home")
+
+
+@pytest.fixture
+def ran(before: Ran, tmp_path: Path) -> Ran:
+    shutil.copytree(before.home, tmp_path / "home")
+    return Ran(before.folder, tmp_path / "home", before.key)
