@@ -9,6 +9,7 @@ HarnessError                     1
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
 ├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
+├── ModelRefused                 4   a registered model is not one that this code made, or was altered
 ├── NotReproduced                4   a fold trained again ended otherwise than it was committed
 └── Interrupted                 75   stopped; the same command goes on
     └── Blocked                 75   not on request, but by what somebody must mend first
@@ -61,6 +62,12 @@ class TrackingError(HarnessError):
 
 class PromotionRefused(HarnessError):
     """No model may be promoted, and the message says why."""
+
+    exit_code = 4
+
+
+class ModelRefused(HarnessError):
+    """A registered model is not one that `promote` made, or not as it was made; nothing of it was run."""
 
     exit_code = 4
 

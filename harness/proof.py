@@ -89,9 +89,9 @@ class Court:
             return
         self._refuse_seen(champion, groups)
         with tempfile.TemporaryDirectory() as folder:
-            settings, weights = fetch_model(self.store.client(), champion, Path(folder))
+            parts = fetch_model(self.store.client(), champion, Path(folder))
             name = f"the champion, version {champion.version}"
-            yield model_contender(name, settings, weights, self.today)
+            yield model_contender(name, parts.settings, parts.weights, self.today)
 
     def _refuse_seen(self, champion: Version, groups: Groups) -> None:
         """Refuse a champion that was trained on held-out groups, or of which that cannot be told."""

@@ -387,6 +387,17 @@ def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
     assert (
         called(done.folder, "promote", str(done.file), "--home", str(done.home))["version"] == said["version"]
     )
+    (move,) = called(done.folder, "history", str(done.file), "--home", str(done.home))
+    told = {name: move[name] for name in ("action", "before", "version", "why", "state")}
+    assert told == {
+        "action": "promote",
+        "before": "",
+        "version": said["version"],
+        "why": said["claim"],
+        "state": "done",
+    }
+    assert main(["rollback", str(done.file), "--home", str(done.home), "--why", "a try"]) == 4
+    assert "tiny: no champion was before version 1; nothing is moved" in capfd.readouterr().err
 
 
 def refused(done: Done, file: Path, capfd: pytest.CaptureFixture[str]) -> str:

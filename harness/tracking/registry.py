@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from harness.tracking.aliases import MADE_BY, TRIAL_TAG, Version, ensure_registered
 from harness.tracking.served_model import Segmenter
+from harness.tracking.trusted import MANIFEST_TAG, MODEL_FILE, Parts, read_parts, write_manifest
 
 DIGEST_TAG = "harness.digest"
 
-_MODEL_FILE = Path(__file__).with_name("served_model.py")
 _EXAMPLE_SIDE = 256  # px; the example is stored as text and shown in the UI
 _PACKAGES = (  # what served_model.py imports, and timm, which draws the encoders
     "mlflow",
@@ -64,7 +64,7 @@ def log_model(
     picture = np.full((64, 64), 128, np.uint8) if example is None else example[:_EXAMPLE_SIDE, :_EXAMPLE_SIDE]
     run = client.get_run(run_id)
     logged = _find(client, run, digest)
-    if logged is not None and logged.status == LoggedModelStatus.READY:
+    if logged is not None and logged.status == LoggedModelStatus.READY and MANIFEST_TAG in logged.tags:
         return logged.model_uri
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
@@ -86,17 +86,17 @@ def open_model(settings: Mapping[str, Any], weights: Sequence[Path]) -> Segmente
     return model
 
 
-def fetch_model(client: MlflowClient, found: Version, folder: Path) -> tuple[dict[str, Any], list[Path]]:
-    """Return settings and weights of a registered version, which are brought to `folder`."""
+def fetch_model(client: MlflowClient, found: Version, folder: Path) -> Parts:
+    """Return settings and weights of a registered version, which are brought to `folder`; none of its code is run.
+
+    Raises ModelRefused where it is not as `promote` made it.
+    """
     place = Path(
         mlflow.artifacts.download_artifacts(
             found.source, dst_path=str(folder), tracking_uri=client.tracking_uri
         )
     )
-    artifacts = Model.load(str(place)).flavors["python_function"]["artifacts"]
-    files = {name: place / artifact["path"] for name, artifact in artifacts.items()}
-    settings: dict[str, Any] = json.loads(files.pop("settings").read_text(encoding="utf-8"))
-    return settings, [files[f"weights_{fold}"] for fold in range(len(files))]
+    return read_parts(place, found.tags, f"version {found.version} of {found.name}")
 
 
 def register(
@@ -107,6 +107,7 @@ def register(
     `source` is what `log_model` returned, `tags` hold at least `harness.trial`; a version that is there gets them anew.
     """
     model = client.get_logged_model(source.removeprefix("models:/"))
+    tags = {**tags, MANIFEST_TAG: model.tags[MANIFEST_TAG]}
     for known in client.search_model_versions(f"name='{name}' AND run_id='{run_id}'"):
         if known.source == model.artifact_location and known.tags.get(TRIAL_TAG) == tags[TRIAL_TAG]:
             for key, value in tags.items():
@@ -132,7 +133,7 @@ def _digest(settings: Mapping[str, Any], weights: Sequence[Path]) -> str:
     parts = [
         json.dumps(settings, sort_keys=True).encode(),
         "\n".join(_pins()).encode(),
-        _MODEL_FILE.read_bytes(),
+        MODEL_FILE.read_bytes(),
     ]
     digests = [hashlib.sha256(part).hexdigest() for part in parts]
     for path in weights:
@@ -158,7 +159,7 @@ def _save(folder: Path, settings: Mapping[str, Any], weights: Sequence[Path], ex
         files = {f"weights_{fold}": str(path) for fold, path in enumerate(weights)}
         mlflow.pyfunc.save_model(
             path=folder,
-            python_model=_MODEL_FILE,
+            python_model=MODEL_FILE,
             artifacts={"settings": str(described), **files},
             pip_requirements=_pins(),
             signature=_SIGNATURE,
@@ -191,8 +192,10 @@ def _upload(client: MlflowClient, logged: LoggedModel, folder: Path) -> None:
     """Send the files, and show run and model on each other's page with the run's metrics."""
     run_id = str(logged.source_run_id)
     _describe(folder, logged, run_id)
+    manifest = write_manifest(folder)
     status = LoggedModelStatus.FAILED
     try:
+        client.set_logged_model_tags(logged.model_id, {MANIFEST_TAG: manifest})
         client.log_model_artifacts(logged.model_id, str(folder))
         outputs = client.get_run(run_id).outputs
         if outputs is None or logged.model_id not in [output.model_id for output in outputs.model_outputs]:
@@ -210,7 +213,7 @@ def _describe(folder: Path, logged: LoggedModel, run_id: str) -> None:
     description.model_id = description.model_uuid = logged.model_id
     description.run_id = run_id
     flavor = description.flavors["python_function"]
-    flavor["model_code_path"] = _MODEL_FILE.name
+    flavor["model_code_path"] = MODEL_FILE.name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     description.save(str(folder / "MLmodel"))
