@@ -36,15 +36,30 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a study's results are: MLflow, its work folder, what is kept of pictures; `tell` gets lines for people."""
+
+    store: Store
+    work: Path
+    caches: Path
+    tell: Callable[[str], None]
+
+    @property
+    def home(self) -> Path:
+        return self.work.parents[1]
+
+
+def is_provable(today: Prepared) -> bool:
+    """Tell whether enough groups are held out to prove anything at a first look."""
+    return can_be_proven(len(held_out_groups(today.split, today.samples)), look=1)
+
+
+@dataclass(frozen=True)
 class Court:
     """What a candidate is judged with: the data as audited today, the registered models, where looks are counted."""
 
     today: Prepared
-    store: Store
-    home: Path
-    caches: Path
-    work: Path  # of the candidate's study
-    tell: Callable[[str], None]
+    place: Place
 
     def prove(self, candidate: Contender, champion: Version | None) -> Proof:
         """Hold a candidate against the champion, or where there is none against the baseline without learning.
@@ -52,29 +67,29 @@ class Court:
         Raises PromotionRefused unless it is better, or there is no champion and nothing can be proven.
         """
         groups = held_out_groups(self.today.split, self.today.samples)
-        if not can_be_proven(len(groups), look=1):
+        if not is_provable(self.today):
             few = (
                 f"{NOT_PROVABLE}: {len(groups) or 'no'} groups are held out, and fewer than six prove nothing"
             )
             if champion is None:
                 return Proof(few)
             raise PromotionRefused(f"{few}; version {champion.version} stays the champion; {WAY_OUT}")
-        looks = Looks(self.home, groups, self.tell)
+        looks = Looks(self.place.home, groups, self.place.tell)
         with self._rival(champion, groups) as rival:
             try:
                 return _judged(self._look(candidate, rival, looks), champion)
             finally:
-                write_looks(self.work, looks.all())
+                write_looks(self.place.work, looks.all())
 
     def _look(self, candidate: Contender, rival: Contender, looks: Looks) -> Look:
         """Return the look at these two; one that was finished is not repeated, one that was killed is gone on with."""
         look = looks.count(candidate.side, rival.side)
         if "sentence" in look:
-            self.tell(
+            self.place.tell(
                 f"held-out groups: these two were held against each other at look {look['look']} already"
             )
             return look
-        self.tell(
+        self.place.tell(
             f"held-out groups: look {look['look']} of {LOOKS} at {len(looks.groups)} groups, {candidate.side.name} "
             f"against {rival.side.name}"
         )
@@ -85,11 +100,11 @@ class Court:
     @contextmanager
     def _rival(self, champion: Version | None, groups: Groups) -> Iterator[Contender]:
         if champion is None:
-            yield classical_contender(self.today, self.caches)
+            yield classical_contender(self.today, self.place.caches)
             return
         self._refuse_seen(champion, groups)
         with tempfile.TemporaryDirectory() as folder:
-            parts = fetch_model(self.store.client(), champion, Path(folder))
+            parts = fetch_model(self.place.store.client(), champion, Path(folder))
             name = f"the champion, version {champion.version}"
             yield model_contender(name, parts.settings, parts.weights, self.today)
 
@@ -113,8 +128,10 @@ class Court:
         try:
             known = champion.tags.get(SPLIT_TAG)
             if known is None:  # promoted by a version that did not say
-                known = read_facts(self.home / "work" / champion.tags.get(STUDY_TAG, "-") / "ledger")["split"]
-            return read_split(self.home / "folds" / f"{known}.json")
+                known = read_facts(self.place.home / "work" / champion.tags.get(STUDY_TAG, "-") / "ledger")[
+                    "split"
+                ]
+            return read_split(self.place.home / "folds" / f"{known}.json")
         except (DataError, FileNotFoundError) as error:
             raise PromotionRefused(
                 f"{NOT_PROVABLE}: what version {champion.version}, the champion, was trained on is not known under "
@@ -127,7 +144,7 @@ class Court:
 
     def _parents(self, split: Split) -> set[str]:
         found: set[str] = set()
-        while split.parent and (path := self.home / "folds" / f"{split.parent}.json").is_file():
+        while split.parent and (path := self.place.home / "folds" / f"{split.parent}.json").is_file():
             found.add(split.parent)
             split = read_split(path)
         return found

@@ -101,9 +101,13 @@ def history(name: str, home: Path) -> list[dict[str, Any]]:
     return [asdict(move) for move in found]
 
 
-def promote(name: str, home: Path) -> dict[str, Any]:
+def promote(name: str, home: Path, force: str | None) -> dict[str, Any]:
     """Let the alias `champion` mean the best trial of a study's last run, if audit and held-out groups allow it."""
     from harness.promote import promote_best, show_looks
+    from harness.proof import Place
+
+    if force is not None and not force.strip():
+        raise ConfigError("--force: without a reason; say why, it stays on the version")
 
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
@@ -114,7 +118,7 @@ def promote(name: str, home: Path) -> dict[str, Any]:
     again = partial(audit_again, board.facts, study.data.dataset, **places)
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     try:
-        done = promote_best(store, board, ledger.parent, again, CACHES, tell)
+        done = promote_best(Place(store, ledger.parent, CACHES, tell), board, again, force)
     finally:  # a refusal is a result too
         show_looks(store, ledger, tell)
     console.print(

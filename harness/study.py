@@ -185,26 +185,34 @@ def parser() -> argparse.ArgumentParser:
         )
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-        if verb is compare:
-            text = "number of a trial that ran all its folds, two or more"
-            one.add_argument("trials", metavar="TRIAL", type=int, nargs="+", help=text)
-        if verb is reproduce:
-            which = one.add_mutually_exclusive_group(required=True)
-            which.add_argument("--trial", metavar="N", type=int, help="a trial of the study's last run")
-            which.add_argument("--run", metavar="ID", help="a fold run in MLflow")
-            which.add_argument("--model", action="store_true", help="the trial that is the champion")
-            one.add_argument("--fold", metavar="K", type=int, help="one of the trial's folds (0)")
-        if verb is rollback:
-            text = "the reason, which is kept in the history"
-            one.add_argument("--why", metavar="TEXT", default="no reason was given", help=text)
-        if verb is run:
-            one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
-        if verb is doctor:
-            text = "drop weights of pruned and bettered trials until those of a study take at most so many GB (0)"
-            one.add_argument("--prune", metavar="GB", type=float, nargs="?", const=0.0, help=text)
-        if verb is ui:
-            one.add_argument("--port", type=int, default=PORT)
+        _add_own_options(one, verb)
     return whole
+
+
+def _add_own_options(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> None:
+    """Add the options that one verb alone has."""
+    if verb is compare:
+        text = "number of a trial that ran all its folds, two or more"
+        one.add_argument("trials", metavar="TRIAL", type=int, nargs="+", help=text)
+    if verb is reproduce:
+        which = one.add_mutually_exclusive_group(required=True)
+        which.add_argument("--trial", metavar="N", type=int, help="a trial of the study's last run")
+        which.add_argument("--run", metavar="ID", help="a fold run in MLflow")
+        which.add_argument("--model", action="store_true", help="the trial that is the champion")
+        one.add_argument("--fold", metavar="K", type=int, help="one of the trial's folds (0)")
+    if verb is promote:
+        text = "promote although evidence is missing, for this reason, which stays on the version for ever"
+        one.add_argument("--force", metavar="REASON", help=text)
+    if verb is rollback:
+        text = "the reason, which is kept in the history"
+        one.add_argument("--why", metavar="TEXT", default="no reason was given", help=text)
+    if verb is run:
+        one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
+    if verb is doctor:
+        text = "drop weights of pruned and bettered trials until those of a study take at most so many GB (0)"
+        one.add_argument("--prune", metavar="GB", type=float, nargs="?", const=0.0, help=text)
+    if verb is ui:
+        one.add_argument("--port", type=int, default=PORT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

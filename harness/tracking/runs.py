@@ -3,9 +3,10 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -20,6 +21,9 @@ from harness.tracking.store import Store
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 FOLDER = "leakage"
 REPORT = f"{FOLDER}/leakage_report.json"
+GATE = "promotion/gate.json"  # on a trial's run
+REFUSED_TAG = "harness.promotion_refused"  # of a trial's run
+MOST_OF_A_TAG = 4000  # characters
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,13 @@ def show_report(runs: OwnRuns | None, study: str, folder: Path, note: str) -> No
     for run in fullest_first(runs.with_key(study))[:1]:
         runs.client.log_artifacts(run.info.run_id, str(folder), folder.name)
         runs.client.set_tag(run.info.run_id, NOTE, note)
+
+
+def show_gate(client: MlflowClient, run: str, found: Mapping[str, Any], refused: str) -> None:
+    """Attach the rules of a promotion to a trial's run, and say there why it was refused, if it was."""
+    client.log_dict(run, dict(found), GATE)
+    if refused:
+        client.set_tag(run, REFUSED_TAG, refused[:MOST_OF_A_TAG])
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:

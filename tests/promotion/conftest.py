@@ -1,7 +1,9 @@
 """A study with held-out groups that ran, for promotions: four trials of which one is weak and two are alike."""
 
 import io
+import json
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
+from harness.candidate import Promotion
 from harness.config import Study
 from harness.drive import drive
 from harness.looks import looks_of
 from harness.prepare import Prepared, audit_again, prepare
-from harness.promote import Promotion, promote_best
+from harness.promote import promote_best
+from harness.proof import Place
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.tracking.aliases import champion
 from harness.tracking.home import home_id
@@ -75,21 +79,34 @@ class Ran:
         dataset = Study.model_validate(board.facts["settings"]).data.dataset
         return audit_again(board.facts, dataset, base=self.folder, home=self.home, caches=self.folder)
 
-    def promote(self, trial: int, **changes: Any) -> Promotion:
+    @property
+    def place(self) -> Place:
+        return Place(self.store, self.work, self.folder, print)
+
+    def promote(self, trial: int, force: str | None = None, **changes: Any) -> Promotion:
         """Promote this trial as if it were the best of the study."""
         board = self.board
         row = next(row for row in board.trials if row["trial"] == trial)
         one = Leaderboard(board.facts, [{**row, **changes}], board.baselines)
-        return promote_best(self.store, one, self.work, self.audited, self.folder, print)
+        return promote_best(self.place, one, self.audited, force)
 
     def champion(self) -> str | None:
         found = champion(self.client, "tiny")
         return found.tags["harness.trial"] if found else None
 
+    def run_of(self, trial: int) -> str:
+        runs = own_runs(self.store, self.client, self.key, home_id(self.home, self.store, print))
+        return find_trial_run(runs, self.key, trial)
+
     def tags(self, trial: int) -> dict[str, str]:
         """Return the tags of a trial's run."""
-        runs = own_runs(self.store, self.client, self.key, home_id(self.home, self.store, print))
-        return dict(self.client.get_run(find_trial_run(runs, self.key, trial)).data.tags)
+        return dict(self.client.get_run(self.run_of(trial)).data.tags)
+
+    def gate(self, trial: int) -> dict[str, Any]:
+        """Return the rules that are attached to a trial's run."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.client.download_artifacts(self.run_of(trial), "promotion/gate.json", folder)
+            return dict(json.loads(Path(path).read_text()))
 
     def looks(self) -> list[dict[str, Any]]:
         today = self.audited()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from harness import contenders
+from harness.candidate import Promotion, _refuse_another_report, model_settings, probability
 from harness.config import Study
 from harness.data.audit import HELD_OUT
 from harness.data.audit.finding import Finding, Status
@@ -19,15 +20,8 @@ from harness.data.split import freeze, new_split, read_split
 from harness.errors import PromotionRefused
 from harness.looks import FOLDER
 from harness.prepare import Prepared
-from harness.promote import (
-    Promotion,
-    _refuse_another_report,
-    _refuse_leaks_of_today,
-    model_settings,
-    probability,
-    promote_best,
-)
-from harness.proof import NOT_PROVABLE
+from harness.promote import _refuse_leaks_of_today, promote_best
+from harness.proof import NOT_PROVABLE, Place
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import aliased, champion, moves
 from harness.tracking.registry import open_model
@@ -41,7 +35,7 @@ def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(t
     with pytest.raises(
         PromotionRefused, match="tiny-1: no trial ran all its folds; raise the budget"
     ) as caught:
-        promote_best(store, board, tmp_path, never, tmp_path, print)
+        promote_best(Place(store, tmp_path, tmp_path, print), board, never)
     assert caught.value.exit_code == 4
     assert not list(tmp_path.iterdir())
 

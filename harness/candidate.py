@@ -1,0 +1,175 @@
+"""The trial that is to be promoted: its files and runs as they were left, and what is said of it once it is."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import Study
+from harness.errors import PromotionRefused
+from harness.model.networks import architecture
+from harness.model.predict import MEAN, STD
+from harness.prepare import study_of
+from harness.proof import NOT_PROVABLE, Proof
+from harness.report.leaderboard import Leaderboard
+from harness.tracking.aliases import CHAMPION, SPLIT_TAG, STUDY_TAG, TRIAL_TAG
+from harness.tracking.home import home_id
+from harness.tracking.runs import (
+    attached_report,
+    find_trial_run,
+    own_runs,
+    referred_report,
+    refuse_altered_report,
+)
+from harness.tracking.store import Store
+from harness.train.foldrun import committed_result, fold_folder
+
+AT_HEADLINE = 0.0  # logit, of probability .5
+THRESHOLD_TAG, CLAIM_TAG = "harness.threshold", "harness.claim"  # of a version
+FORCED_TAG = "harness.forced"  # of one that was promoted against the rules: the reason
+LOOK_TAG, HELDOUT_IOU_TAG = "harness.heldout_look", "harness.heldout_iou"  # of one that was looked at
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What was promoted, what it replaced, and what is proven of it.
+
+    threshold: the logit that its mean probability is compared at. look, heldout_iou: of the test on held-out groups;
+    None where there was none.
+    """
+
+    model: str
+    version: str
+    trial: int
+    iou_mean: float
+    iou_std: float
+    previous: str | None
+    threshold: float
+    threshold_chosen: bool  # on all folds; else the headline's, as nothing is kept to choose one from
+    claim: str
+    look: int | None
+    heldout_iou: float | None
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.model}@{CHAMPION}"
+
+    @property
+    def threshold_sentence(self) -> str:
+        """Return for people what a pixel's probability is compared with, and where that is from."""
+        where = (
+            "the best of single fold models on all folds; what would be best for their mean is not measured"
+            if self.threshold_chosen
+            else "the headline's, since its folds were committed before anything was kept to choose another from"
+        )
+        measured = (
+            f"; at it their mean has IoU {self.heldout_iou:.4f} on held-out groups" if self.look else ""
+        )
+        cut = f"{probability(self.threshold):.4f} (logit {self.threshold:g})"
+        return f"target from probability {cut}: {where}{measured}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The best trial, with what its registered version will be made of and carry."""
+
+    facts: Mapping[str, Any]
+    best: Mapping[str, Any]
+    run: str
+    threshold: float
+    settings: Mapping[str, Any]
+    weights: Sequence[Path]
+
+    @property
+    def trial(self) -> int:
+        return int(self.best["trial"])
+
+    @property
+    def key(self) -> str:
+        return f"{self.facts['key']} trial {self.trial}"
+
+    def tags(self, proof: Proof, forced: str | None) -> dict[str, str]:
+        tags = {
+            STUDY_TAG: self.facts["key"],
+            TRIAL_TAG: str(self.trial),
+            SPLIT_TAG: self.facts["split"],
+            "harness.iou_mean": repr(self.best["iou_mean"]),
+            "harness.iou_std": repr(self.best["iou_std"]),
+            "harness.leakage_sha256": self.facts["leakage_sha256"],
+            "harness.data": self.facts["data"],
+            THRESHOLD_TAG: repr(self.threshold),
+            CLAIM_TAG: proof.claim,
+        }
+        if forced is not None:
+            tags[FORCED_TAG] = forced
+        if proof.look is not None:
+            tags |= {LOOK_TAG: str(proof.look), HELDOUT_IOU_TAG: repr(proof.iou)}
+        return tags
+
+    def promoted(self, tags: Mapping[str, str], version: str, previous: str | None) -> Promotion:
+        """Return what is said of a version with these tags."""
+        return Promotion(
+            model=self.facts["name"],
+            version=version,
+            trial=self.trial,
+            iou_mean=self.best["iou_mean"],
+            iou_std=self.best["iou_std"],
+            previous=previous,
+            threshold=float(tags.get(THRESHOLD_TAG, AT_HEADLINE)),
+            threshold_chosen=THRESHOLD_TAG in tags and self.best.get("threshold") is not None,
+            claim=tags.get(CLAIM_TAG, f"{NOT_PROVABLE}: promoted when nothing was asked for"),
+            look=int(tags[LOOK_TAG]) if LOOK_TAG in tags else None,
+            heldout_iou=float(tags[HELDOUT_IOU_TAG]) if LOOK_TAG in tags else None,
+        )
+
+
+def read_candidate(board: Leaderboard, store: Store, work: Path, tell: Callable[[str], None]) -> Candidate:
+    """Return the best trial, its files and its runs as they were left. Raises PromotionRefused, DataError."""
+    facts, best = board.facts, board.chosen
+    if best is None:
+        raise PromotionRefused(
+            f"{facts['key']}: no trial ran all its folds; raise the budget with `run --trials N`"
+        )
+    client, trial = store.client(), int(best["trial"])
+    study = study_of(facts).with_params(best["params"])
+    count = int(facts.get("folds", study.folds.count))  # results of older versions do not say
+    folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(count)]
+    runs = own_runs(store, client, facts["key"], home_id(work.parents[1], store, tell))
+    run = find_trial_run(runs, facts["key"], trial)
+    attached = attached_report(runs, facts["key"])
+    _refuse_another_report(facts, attached, {f"trial {trial}": referred_report(client, run)})
+    refuse_altered_report(runs, facts["key"])
+    threshold = AT_HEADLINE if best.get("threshold") is None else float(best["threshold"])
+    weights = [fold.weights for fold in folds]
+    return Candidate(facts, best, run, threshold, model_settings(study, threshold), weights)
+
+
+def _refuse_another_report(facts: Mapping[str, Any], attached: bytes, referred: Mapping[str, str]) -> None:
+    digest = hashlib.sha256(attached).hexdigest()
+    for where, other in {**referred, "its ledger": facts["leakage_sha256"]}.items():
+        if other != digest:
+            raise PromotionRefused(
+                f"{facts['key']}: the leakage report on its run has SHA-256 {digest[:16]}, {where} refers to "
+                f"{other[:16]}: one was changed; run the study again, which audits and attaches anew"
+            )
+
+
+def probability(logit: float) -> float:
+    """Return the probability that a logit stands for."""
+    return 1 / (1 + math.exp(-logit))
+
+
+def model_settings(study: Study, threshold: float) -> dict[str, Any]:
+    """Return what the served model reads: its network, how pictures are shown to it, and the threshold (a logit)."""
+    network, _ = architecture(study.network)
+    return {
+        "schema": 1,
+        "network": network,
+        "size": study.data.size,
+        "white": study.data.white,
+        "mean": list(MEAN),
+        "std": list(STD),
+        "threshold": probability(threshold),
+    }
