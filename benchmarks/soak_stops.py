@@ -58,7 +58,7 @@ PROMOTING = {
     "promote: audited again": ("prepare", "audit_again"),
     "promote: the model is logged": ("registry", "log_model"),
     "promote: the version is made": ("registry", "register"),
-    "promote: the alias is set": ("aliases", "finish"),
+    "promote: the alias is set": ("mover", "finish"),
 }
 SERVED = (
     "the server answers: the last delivery",

@@ -17,6 +17,7 @@ from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import CHAMPION, SPLIT_TAG, STUDY_TAG, TRIAL_TAG
 from harness.tracking.home import home_id
 from harness.tracking.runs import (
+    OwnRuns,
     attached_report,
     find_trial_run,
     own_runs,
@@ -77,6 +78,7 @@ class Candidate:
 
     facts: Mapping[str, Any]
     best: Mapping[str, Any]
+    runs: OwnRuns | None
     run: str
     threshold: float
     settings: Mapping[str, Any]
@@ -89,6 +91,15 @@ class Candidate:
     @property
     def key(self) -> str:
         return f"{self.facts['key']} trial {self.trial}"
+
+    def refuse_another_report(self) -> str:
+        """Return the digest of the leakage report that trial, ledger and study's run agree on, or raise."""
+        attached = attached_report(self.runs, self.facts["key"])
+        assert self.runs is not None  # else there would be no report
+        referred = {f"trial {self.trial}": referred_report(self.runs.client, self.run)}
+        _refuse_another_report(self.facts, attached, referred)
+        refuse_altered_report(self.runs, self.facts["key"])
+        return f"SHA-256 {str(self.facts['leakage_sha256'])[:16]}"
 
     def tags(self, proof: Proof, forced: str | None) -> dict[str, str]:
         tags = {
@@ -138,12 +149,9 @@ def read_candidate(board: Leaderboard, store: Store, work: Path, tell: Callable[
     folds = [committed_result(fold_folder(work, trial, fold)) for fold in range(count)]
     runs = own_runs(store, client, facts["key"], home_id(work.parents[1], store, tell))
     run = find_trial_run(runs, facts["key"], trial)
-    attached = attached_report(runs, facts["key"])
-    _refuse_another_report(facts, attached, {f"trial {trial}": referred_report(client, run)})
-    refuse_altered_report(runs, facts["key"])
     threshold = AT_HEADLINE if best.get("threshold") is None else float(best["threshold"])
     weights = [fold.weights for fold in folds]
-    return Candidate(facts, best, run, threshold, model_settings(study, threshold), weights)
+    return Candidate(facts, best, runs, run, threshold, model_settings(study, threshold), weights)
 
 
 def _refuse_another_report(facts: Mapping[str, Any], attached: bytes, referred: Mapping[str, str]) -> None:

@@ -10,27 +10,19 @@ from typing import Any
 from harness.candidate import CLAIM_TAG, Candidate, Promotion, read_candidate
 from harness.contenders import model_contender
 from harness.data.audit.report import Report, refuse_leaks
-from harness.errors import LeakageError, PromotionRefused
+from harness.errors import LeakageError, ModelRefused, PromotionRefused
 from harness.gate import Gate, evidence_of
 from harness.prepare import Prepared
-from harness.proof import Court, Place, is_provable
+from harness.proof import NOT_PROVABLE, Court, Place, Proof, is_provable
 from harness.report.files import write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.report.table import as_note
 from harness.search.database import optuna_url
 from harness.search.lock import DriverLock, only_promotion
-from harness.tracking.aliases import (
-    STUDY_TAG,
-    TRIAL_TAG,
-    Version,
-    begin,
-    champion,
-    finish,
-    settle,
-    to_roll_back_to,
-)
+from harness.tracking.aliases import STUDY_TAG, TRIAL_TAG, Version
 from harness.tracking.home import home_id
-from harness.tracking.registry import log_model, register
+from harness.tracking.mover import Mover
+from harness.tracking.registry import flaw, log_model, register
 from harness.tracking.runs import own_runs, show_gate, show_report
 from harness.tracking.store import Store
 
@@ -52,21 +44,23 @@ def promote_best(
     """
     candidate = read_candidate(board, place.store, place.work, place.tell)
     facts, client, gate = board.facts, place.store.client(), Gate(candidate.key, force)
+    mover = Mover(client, facts["name"], home_id(place.home, place.store, place.tell), place.tell)
     with _shown(place.store, candidate, gate):
+        asked = "on its run as attached, and the one that the trial refers to"
+        gate.hold("leakage report", asked, candidate.refuse_another_report)
         data = f"manifest {str(facts['data'])[:16]}, as it was trained on"
         today = gate.hold("data", data, audit_again, lambda one: f"manifest {one.manifest[:16]}")
         gate.hold("leaks", "none today, on its split", partial(_refuse_leaks_of_today, facts, today.report))
         with only_promotion(optuna_url(place.home), facts["name"], place.tell) as lock:
-            settle(client, facts["name"], place.tell)
-            before = champion(client, facts["name"])
+            before = mover.settle()
             if before and _means(before, facts["key"], candidate.trial):
-                return candidate.promoted(before.tags, before.version, None)
+                return _again(candidate, before, mover, lock)
             gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
             name, of = f"trial {candidate.trial}", {"study": facts["key"], "trial": candidate.trial}
             contender = model_contender(name, candidate.settings, candidate.weights, today, **of)
             proof = gate.judge(partial(Court(today, place).prove, contender, before))
             tags = candidate.tags(proof, force if gate.was_forced else None)
-            return _promoted(place.store, candidate, tags, before, lock)
+            return _promoted(candidate, tags, before, mover, lock)
 
 
 @contextmanager
@@ -75,41 +69,46 @@ def _shown(store: Store, candidate: Candidate, gate: Gate) -> Iterator[None]:
     refused = ""
     try:
         yield
-    except PromotionRefused as error:
+    except (PromotionRefused, ModelRefused) as error:
         refused, error.document = str(error), {"rules": [asdict(rule) for rule in gate.rules]}
         raise
     finally:
-        if gate.rules:
-            show_gate(store.client(), candidate.run, gate.as_dict(), refused)
+        show_gate(store.client(), candidate.run, gate.as_dict(), refused)
 
 
 def _promoted(
-    store: Store, candidate: Candidate, tags: dict[str, str], before: Version | None, lock: DriverLock
+    candidate: Candidate, tags: Mapping[str, str], before: Version | None, mover: Mover, lock: DriverLock
 ) -> Promotion:
     """Make the candidate the champion: the move is written down, then made, so that one that is killed is known."""
-    client = store.client()
-    name, old = candidate.facts["name"], before.version if before else ""
+    client, name = mover.client, mover.name
     source = log_model(client, candidate.run, settings=candidate.settings, weights=candidate.weights)
     lock.hold()
-    move = begin(client, name, "promote", before=old, version="", why=tags[CLAIM_TAG])
-    version = register(client, name, source=source, run_id=candidate.run, tags=tags, move=move.number)
+    move = mover.begin("promote", before=before, version="", why=tags[CLAIM_TAG])
+    version = register(client, name, source=source, run_id=candidate.run, tags=tags, made_by=move.id)
     lock.hold()
-    finish(client, name, move, version)
-    return candidate.promoted(tags, version, old or None)
+    mover.finish(move, version)
+    return candidate.promoted(tags, version, before.version if before else None)
+
+
+def _again(candidate: Candidate, before: Version, mover: Mover, lock: DriverLock) -> Promotion:
+    """Return what the champion is; one that this code cannot read is registered anew, with what was proven of it."""
+    why = flaw(mover.client, before)
+    if not why:
+        return candidate.promoted(before.tags, before.version, None)
+    mover.tell(f"{why}: it is registered anew, from the trial's own files")
+    known = {name: value for name, value in before.tags.items() if name.startswith("harness.")}
+    tags = candidate.tags(Proof(known.get(CLAIM_TAG, NOT_PROVABLE)), None) | known
+    return _promoted(candidate, tags, before, mover, lock)
 
 
 def roll_back(store: Store, home: Path, name: str, why: str, tell: Callable[[str], None]) -> tuple[str, str]:
     """Let the alias mean the version that was champion before; return the version that was, empty for none, and is.
 
-    Raises PromotionRefused where there was none, or where it was deleted.
+    Raises PromotionRefused where none is there.
     """
-    client = store.client()
-    with only_promotion(optuna_url(home), name, tell) as lock:
-        settle(client, name, tell)
-        now, before = to_roll_back_to(client, name)
-        lock.hold()
-        finish(client, name, begin(client, name, "rollback", before=now, version=before, why=why), before)
-    return now, before
+    mover = Mover(store.client(), name, home_id(home, store, tell), tell)
+    with only_promotion(optuna_url(home), name, tell):
+        return mover.roll_back(why)
 
 
 def _means(version: Version, study: str, trial: int) -> bool:

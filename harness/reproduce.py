@@ -22,7 +22,7 @@ from harness.prepare import installed, read_again
 from harness.search.foldruns import POLL
 from harness.search.ledger import STUDY, find_ledger, read_ledger
 from harness.search.repair import NEAR
-from harness.tracking.aliases import champion
+from harness.tracking.aliases import STUDY_TAG, TRIAL_TAG, champion
 from harness.tracking.home import home_id
 from harness.tracking.runs import key_of_fold_run
 from harness.tracking.store import Store
@@ -106,7 +106,11 @@ def fold_of_champion(store: Store, home: Path, name: str, fold: int) -> Fold:
     found = champion(store.client(), name)
     if found is None:
         raise ConfigError(f"{name}: has no champion; `promote {name}` makes one, or name a fold by --trial")
-    return Fold(home / "work" / found.tags["harness.study"], int(found.tags["harness.trial"]), fold)
+    if not {STUDY_TAG, TRIAL_TAG} <= set(found.tags):
+        raise ConfigError(
+            f"{name}: version {found.version}, its champion, is of no trial; name a fold by --trial"
+        )
+    return Fold(home / "work" / found.tags[STUDY_TAG], int(found.tags[TRIAL_TAG]), fold)
 
 
 def fold_of_run(store: Store, home: Path, name: str, run: str, tell: Tell) -> Fold:

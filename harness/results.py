@@ -90,13 +90,16 @@ def rollback(name: str, home: Path, why: str) -> dict[str, Any]:
 
 def history(name: str, home: Path) -> list[dict[str, Any]]:
     """Print every move of the alias `champion`: promotions, rollbacks, and what was moved by hand."""
-    from harness.tracking.aliases import moves
+    from harness.tracking.aliases import disagreement, moves
 
     study, _ = load(name)
-    found = moves(answering(open_store(home)).client(), study.name)
+    client = answering(open_store(home)).client()
+    found = moves(client, study.name)
     for move in found:
         console.print(move.sentence, highlight=False, markup=False, soft_wrap=True)
-    if not found:
+    if said := disagreement(client, study.name):
+        console.print(f"now {said}: it was moved in MLflow", highlight=False, markup=False, soft_wrap=True)
+    elif not found:
         console.print(f"{study.name}: nothing was promoted yet", highlight=False)
     return [asdict(move) for move in found]
 

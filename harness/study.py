@@ -12,9 +12,9 @@ if __name__ == "__main__":  # a wish to stop while the imports below take their 
 
     for _number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(_number, _end_at_once)
-    gc.set_threshold(
-        100_000, 20, 20
-    )  # what is imported makes many objects, none of them garbage: a second is saved
+    # imports and tables of samples make many objects, none of them garbage: looking for it takes a second of nine
+    gc.set_threshold(100_000, 20, 20)
+
 
 import argparse
 import contextlib

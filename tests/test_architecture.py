@@ -28,8 +28,8 @@ execute.task execute.devices execute.waiting execute.inline execute.worker execu
 search.trial search.tables search.groups search.database search.lock search.pruner search.space search.importance \
 search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
-tracking.attachments tracking.delivery \
-tracking.sender tracking.reconcile tracking.served_model tracking.trusted tracking.aliases tracking.registry
+tracking.attachments tracking.delivery tracking.sender tracking.reconcile \
+tracking.served_model tracking.trusted tracking.aliases tracking.mover tracking.registry
 report.evidence report.leaderboard report.words report.table report.markup report.plot report.foldfiles \
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage

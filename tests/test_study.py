@@ -397,7 +397,7 @@ def test_promoted_the_best_trial_loads_by_its_alias_and_segments(
         "state": "done",
     }
     assert main(["rollback", str(done.file), "--home", str(done.home), "--why", "a try"]) == 4
-    assert "tiny: no champion was before version 1; nothing is moved" in capfd.readouterr().err
+    assert "tiny: no champion before version 1 is there; nothing is moved" in capfd.readouterr().err
 
 
 def refused(done: Done, file: Path, capfd: pytest.CaptureFixture[str]) -> str:

@@ -176,7 +176,7 @@ def _take(engine: Engine, study: str, tell: Callable[[str], None], lease: float,
         "process": os.getpid(),
         "started": _started(os.getpid()),
     }
-    waited_for = None
+    waited_for: set[int] = set()  # turns of others
     while True:
         seen = _read(engine, study)
         if seen is None:
@@ -187,9 +187,9 @@ def _take(engine: Engine, study: str, tell: Callable[[str], None], lease: float,
                 raise ConfigError(
                     f"{study}: this study is being run by {_holder(seen)}; wait for it, or stop it"
                 )
-            if seen.epoch != waited_for:
+            if seen.epoch not in waited_for:
                 tell(f"{study}: waits for {_holder(seen)}, which is at work on it")
-            waited_for = seen.epoch
+            waited_for.add(seen.epoch)
             time.sleep(WAIT)
             continue
         taken = me | {"epoch": seen.epoch + 1, "beats": 0, "beat_at": _now()}

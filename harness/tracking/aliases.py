@@ -1,31 +1,24 @@
-"""What `champion` and `previous` mean in MLflow's registry, and every move of them: written before it is made.
-
-Moves are tags of the registered model, `harness.move.0001` and on, so they are read in MLflow too and go where its
-database goes. Whoever writes holds the model's lock (`harness/search/lock.py`).
-"""
+"""What the aliases of a registered model mean, and the moves of `champion` that are written on it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from harness.errors import PromotionRefused, TrackingError
+from harness.errors import TrackingError
 
 CHAMPION, PREVIOUS = "champion", "previous"
 STUDY_TAG, TRIAL_TAG = "harness.study", "harness.trial"
 SPLIT_TAG = "harness.split"
-MADE_BY = "harness.made_by"  # of a version: the number of the move that it was made for
-MOVE = "harness.move."
-WHY_LENGTH = 3000  # characters; MLflow takes 5,000 in a tag
+MADE_BY = "harness.made_by"  # of a version: the `id` of the move that it was made for
+MOVE = "harness.move."  # and a number, of a registered model
 
 Action = Literal["promote", "rollback", "by hand"]
 State = Literal["begun", "done", "left"]
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,22 +36,27 @@ class Version:
 class Move:
     """How the champion changed: from version `before` to `version`, either empty for none; `at` in UTC.
 
-    begun: written, and perhaps killed; done: the aliases are moved; left: they were not and will not be.
+    begun: written, and under way or killed; done: the aliases are moved; left: they were not and will not be.
     """
 
     number: int
     action: Action
     before: str
-    version: str  # of a promotion that is begun still empty
+    version: str  # of a promotion that is begun empty until there is one
     at: str
     why: str
     state: State
+    home: str  # its id, where the move was made
+
+    @property
+    def id(self) -> str:
+        return f"{self.home}/{self.number}"
 
     @property
     def sentence(self) -> str:
         """Return the move in one line."""
-        what = f"{_named(self.before)} -> {_named(self.version)}"
-        ended = {"done": "", "begun": " (not finished yet)", "left": " (was killed; nothing was moved)"}[
+        what = f"{named(self.before)} -> {named(self.version)}"
+        ended = {"done": "", "begun": " (not finished)", "left": " (was killed; nothing was moved)"}[
             self.state
         ]
         return f"{self.number}. {self.at} {self.action}: {what}{ended}. {self.why}"
@@ -66,12 +64,7 @@ class Move:
 
 def champion(client: MlflowClient, name: str) -> Version | None:
     """Return the version that holds the alias `champion`, None where there is none."""
-    return aliased(client, name, CHAMPION)
-
-
-def aliased(client: MlflowClient, name: str, alias: str) -> Version | None:
-    """Return the version that holds an alias, None where there is none."""
-    number = _aliases(client, name).get(alias)
+    number = aliases(client, name).get(CHAMPION)
     return None if number is None else version_of(client, name, number)
 
 
@@ -88,72 +81,21 @@ def version_of(client: MlflowClient, name: str, number: str) -> Version | None:
 
 def aliased_trials(client: MlflowClient, name: str) -> set[tuple[str, int]]:
     """Return key of the study and number of each trial that an alias of this model means."""
-    found = [version_of(client, name, number) for number in _aliases(client, name).values()]
+    found = [version_of(client, name, number) for number in aliases(client, name).values()]
     tags = [version.tags for version in found if version is not None]
     return {(each[STUDY_TAG], int(each[TRIAL_TAG])) for each in tags if TRIAL_TAG in each}
+
+
+def aliases(client: MlflowClient, name: str) -> dict[str, str]:
+    """Return the version that each alias of a model means; none of a model that is not registered."""
+    model = _registered(client, name)
+    return {} if model is None else {alias: str(number) for alias, number in model.aliases.items()}
 
 
 def moves(client: MlflowClient, name: str) -> list[Move]:
     """Return every move, oldest first. Raises TrackingError for one that was altered and cannot be read."""
     model = _registered(client, name)
-    return [] if model is None else list(_moves(model))
-
-
-def begin(client: MlflowClient, name: str, action: Action, *, before: str, version: str, why: str) -> Move:
-    """Write down a move that is to be made, after `settle`; the registered model is made where there is none."""
-    ensure_registered(client, name)
-    number = max((move.number for move in moves(client, name)), default=0) + 1
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    move = Move(number, action, before, version, at, why[:WHY_LENGTH], "begun")
-    _write(client, name, move)
-    return move
-
-
-def finish(client: MlflowClient, name: str, move: Move, version: str) -> None:
-    """Move the aliases to the version that a move is for, and write that it is done."""
-    aimed = replace(move, version=version)
-    _write(client, name, aimed)  # killed from here on, it is told by the version whether the alias moved
-    held = standing([*_done(client, name), aimed])
-    _set_previous(client, name, held)
-    client.set_registered_model_alias(name, CHAMPION, version)  # last, as it is what people load
-    _write(client, name, replace(aimed, state="done"))
-
-
-def settle(client: MlflowClient, name: str, tell: Tell) -> None:
-    """End what was killed, and write down what was moved by hand, so that moves and aliases agree.
-
-    A promotion that was killed before the alias moved is left, and the version that was made for it is deleted; after
-    that it is done, as is a rollback that was begun.
-    """
-    for move in moves(client, name):
-        if move.state == "begun":
-            _end(client, name, move, tell)
-    held, done = champion(client, name), _done(client, name)
-    told = done[-1].version if done else ""
-    now = held.version if held else ""
-    if now != told:
-        why = f"the alias champion means {_named(now)}, and by the moves written down {_named(told)}"
-        tell(
-            f"{name}: {why}: it was moved in MLflow, or by an older version of this code; it is taken as it is"
-        )
-        move = begin(client, name, "by hand", before=told, version=now, why=why)
-        _write(client, name, replace(move, state="done"))
-        _set_previous(client, name, standing([*done, move]))
-
-
-def to_roll_back_to(client: MlflowClient, name: str) -> tuple[str, str]:
-    """Return the champion's version, empty for none, and that of the one before it, by the moves, after `settle`.
-
-    Raises PromotionRefused where there is none, or where it was deleted.
-    """
-    done = _done(client, name)
-    held, now = standing(done), done[-1].version if done else ""
-    before = held[:-1] if held[-1:] == [now] else held
-    if not before:
-        raise PromotionRefused(f"{name}: no champion was before {_named(now)}; nothing is moved")
-    if version_of(client, name, before[-1]) is None:
-        raise PromotionRefused(f"{name}: version {before[-1]}, the champion before, was deleted in MLflow")
-    return now, before[-1]
+    return [] if model is None else sorted(_moves(model), key=lambda move: move.number)
 
 
 def standing(done: Sequence[Move]) -> list[str]:
@@ -167,6 +109,25 @@ def standing(done: Sequence[Move]) -> list[str]:
     return held
 
 
+def disagreement(client: MlflowClient, name: str) -> str:
+    """Return in words that `champion` is not where the moves have it; nothing where it is."""
+    told, now = told_champion(moves(client, name)), aliases(client, name).get(CHAMPION, "")
+    if now == told:
+        return ""
+    return f"the alias champion means {named(now)}, and by the moves written down {named(told)}"
+
+
+def told_champion(written: Sequence[Move]) -> str:
+    """Return the version that is champion by the moves, empty for none."""
+    done = [move for move in written if move.state == "done"]
+    return done[-1].version if done else ""
+
+
+def write_move(client: MlflowClient, name: str, move: Move) -> None:
+    """Write a move, or its next state, on the registered model."""
+    client.set_registered_model_tag(name, _key(move.number), json.dumps(asdict(move), ensure_ascii=False))
+
+
 def ensure_registered(client: MlflowClient, name: str) -> None:
     """Make the registered model unless it is there."""
     try:
@@ -176,60 +137,36 @@ def ensure_registered(client: MlflowClient, name: str) -> None:
             raise
 
 
-def _end(client: MlflowClient, name: str, move: Move, tell: Tell) -> None:
-    """Finish a move that was killed where its alias stands already, or where nothing but aliases is to be moved."""
-    held, made = champion(client, name), _made_by(client, name, move)
-    if move.action == "rollback" or (held is not None and held.version == move.version):
-        finish(client, name, move, move.version)
-        return
-    if made is not None:
-        client.delete_model_version(name, made)
-    _write(client, name, replace(move, version=made or move.version, state="left"))
-    _set_previous(client, name, standing(_done(client, name)))
-    tell(f"{name}: the promotion of {move.at} was killed before its alias moved: it is left, promote again")
+def named(version: str) -> str:
+    """Return how a version is called in sentences."""
+    return f"version {version}" if version else "none"
 
 
-def _made_by(client: MlflowClient, name: str, move: Move) -> str | None:
-    """Return the version that was made for a move."""
-    found = client.search_model_versions(f"name='{name}'")
-    numbers = [str(one.version) for one in found if one.tags.get(MADE_BY) == str(move.number)]
-    return numbers[0] if numbers else None
-
-
-def _set_previous(client: MlflowClient, name: str, held: Sequence[str]) -> None:
-    before = held[-2] if len(held) > 1 else ""
-    if before and version_of(client, name, before) is not None:
-        client.set_registered_model_alias(name, PREVIOUS, before)
-    elif PREVIOUS in _aliases(client, name):
-        client.delete_registered_model_alias(name, PREVIOUS)
-
-
-def _done(client: MlflowClient, name: str) -> list[Move]:
-    return [move for move in moves(client, name) if move.state == "done"]
+def _key(number: int) -> str:
+    return f"{MOVE}{number:04}"
 
 
 def _moves(model: RegisteredModel) -> Iterator[Move]:
-    tags = {key: str(value) for key, value in model.tags.items() if key.startswith(MOVE)}
-    for key in sorted(tags):
-        try:
-            move = Move(**json.loads(tags[key]))
-            if move.action not in get_args(Action) or move.state not in get_args(State):
-                raise ValueError("unknown action or state")
-        except (ValueError, TypeError) as error:
-            raise TrackingError(
-                f"registered model {model.name}: its tag {key} was altered and cannot be read ({error}); restore it, "
-                "or delete it in MLflow"
-            ) from None
-        yield move
+    for key, value in model.tags.items():
+        if key.startswith(MOVE):
+            try:
+                yield _parsed(key, str(value))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise TrackingError(
+                    f"registered model {model.name}: its tag {key} was altered and cannot be read ({error}); "
+                    "restore it, or delete it in MLflow"
+                ) from None
 
 
-def _write(client: MlflowClient, name: str, move: Move) -> None:
-    client.set_registered_model_tag(name, f"{MOVE}{move.number:04}", json.dumps(asdict(move)))
-
-
-def _aliases(client: MlflowClient, name: str) -> dict[str, str]:
-    model = _registered(client, name)
-    return {} if model is None else {alias: str(number) for alias, number in model.aliases.items()}
+def _parsed(key: str, value: str) -> Move:
+    move = Move(**json.loads(value))
+    texts = [getattr(move, field.name) for field in fields(Move) if field.name != "number"]
+    known = move.action in get_args(Action) and move.state in get_args(State)
+    if not isinstance(move.number, int) or key != _key(move.number) or not known:
+        raise ValueError("unknown number, action or state")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("what should be text is not")
+    return move
 
 
 def _registered(client: MlflowClient, name: str) -> RegisteredModel | None:
@@ -239,7 +176,3 @@ def _registered(client: MlflowClient, name: str) -> RegisteredModel | None:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
-
-
-def _named(version: str) -> str:
-    return f"version {version}" if version else "none"

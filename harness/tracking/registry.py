@@ -22,9 +22,17 @@ from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from numpy.typing import NDArray
 
+from harness.errors import ModelRefused
 from harness.tracking.aliases import MADE_BY, TRIAL_TAG, Version, ensure_registered
 from harness.tracking.served_model import Segmenter
-from harness.tracking.trusted import MANIFEST_TAG, MODEL_FILE, Parts, read_parts, write_manifest
+from harness.tracking.trusted import (
+    MANIFEST_TAG,
+    MODEL_FILE,
+    Parts,
+    read_parts,
+    refuse_untagged,
+    write_manifest,
+)
 
 DIGEST_TAG = "harness.digest"
 
@@ -58,13 +66,13 @@ def log_model(
 
     `settings` is what `served_model.py` reads. The top left 256 px of `example`, gray or RGB, are kept as the
     input example; nothing is written to the store unless the saved model loads and segments it. Called again,
-    it returns what is there, or completes it: content is known by its digest.
+    it returns what is there, or completes or mends it: content is known by its digest.
     """
     digest = _digest(settings, weights)
     picture = np.full((64, 64), 128, np.uint8) if example is None else example[:_EXAMPLE_SIDE, :_EXAMPLE_SIDE]
     run = client.get_run(run_id)
     logged = _find(client, run, digest)
-    if logged is not None and logged.status == LoggedModelStatus.READY and MANIFEST_TAG in logged.tags:
+    if logged is not None and logged.status == LoggedModelStatus.READY and _is_whole(client, logged):
         return logged.model_uri
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
@@ -91,20 +99,28 @@ def fetch_model(client: MlflowClient, found: Version, folder: Path) -> Parts:
 
     Raises ModelRefused where it is not as `promote` made it.
     """
-    place = Path(
-        mlflow.artifacts.download_artifacts(
-            found.source, dst_path=str(folder), tracking_uri=client.tracking_uri
-        )
-    )
-    return read_parts(place, found.tags, f"version {found.version} of {found.name}")
+    where = f"version {found.version} of {found.name}"
+    refuse_untagged(found.tags, where)
+    return read_parts(_fetched(client, found.source, folder), found.tags, where)
+
+
+def flaw(client: MlflowClient, found: Version) -> str:
+    """Return why a version is not one that this code can read; nothing of one that is."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fetch_model(client, found, Path(folder))
+        except ModelRefused as error:
+            return str(error)
+    return ""
 
 
 def register(
-    client: MlflowClient, name: str, *, source: str, run_id: str, tags: Mapping[str, str], move: int
+    client: MlflowClient, name: str, *, source: str, run_id: str, tags: Mapping[str, str], made_by: str
 ) -> str:
-    """Return the version of model `name` made of the logged model `source`; made, for a move, unless it is there.
+    """Return the version of model `name` made of the logged model `source`; made unless it is there.
 
     `source` is what `log_model` returned, `tags` hold at least `harness.trial`; a version that is there gets them anew.
+    `made_by` is the id of the move that a new one is made for.
     """
     model = client.get_logged_model(source.removeprefix("models:/"))
     tags = {**tags, MANIFEST_TAG: model.tags[MANIFEST_TAG]}
@@ -120,7 +136,7 @@ def register(
             name,
             model.artifact_location,
             run_id,
-            tags={**tags, MADE_BY: str(move)},
+            tags={**tags, MADE_BY: made_by},
             await_creation_for=0,
             model_id=model.model_id,
         )
@@ -175,6 +191,17 @@ def _find(client: MlflowClient, run: Run, digest: str) -> LoggedModel | None:
     filter_string = f"source_run_id = '{run.info.run_id}' AND tags.`{DIGEST_TAG}` = '{digest}'"
     found = client.search_logged_models([run.info.experiment_id], filter_string=filter_string)
     return min(found, key=lambda model: model.status != LoggedModelStatus.READY, default=None)
+
+
+def _is_whole(client: MlflowClient, logged: LoggedModel) -> bool:
+    version = Version("model", logged.model_id, "", logged.artifact_location, logged.tags)
+    return not flaw(client, version)
+
+
+def _fetched(client: MlflowClient, source: str, folder: Path) -> Path:
+    return Path(
+        mlflow.artifacts.download_artifacts(source, dst_path=str(folder), tracking_uri=client.tracking_uri)
+    )
 
 
 def _create(client: MlflowClient, run: Run, digest: str) -> LoggedModel:

@@ -138,6 +138,8 @@ def show_gate(client: MlflowClient, run: str, found: Mapping[str, Any], refused:
     client.log_dict(run, dict(found), GATE)
     if refused:
         client.set_tag(run, REFUSED_TAG, refused[:MOST_OF_A_TAG])
+    elif REFUSED_TAG in client.get_run(run).data.tags:
+        client.delete_tag(run, REFUSED_TAG)
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:

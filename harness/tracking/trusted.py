@@ -7,6 +7,7 @@ Here nothing in it is imported: weights and settings are read, and the networks 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,8 +23,17 @@ LOADER = "mlflow.pyfunc.loaders.code_model"
 FLAVOR = "python_function"
 MODEL_FILE = Path(__file__).with_name("served_model.py")
 KINDS = (".json", ".safetensors", ".txt", ".yaml", ".py")  # of files, beside MLmodel
+LEFT_BY_OTHERS = (
+    "registered_model_meta",
+    "__pycache__",
+)  # by MLflow and Python where a model was loaded; never read
 WEIGHTS, SETTINGS = "weights_", "settings"  # names of artifacts
-AGAIN = "promote a trial again, which makes a new version"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of an encoder: no hub, no folder
+WANTED = {"schema", "network", "size", "white", "mean", "std", "threshold"}  # settings
+OF_NETWORK = {  # arguments of smp.create_model, at most; none of them fetches or opens anything
+    *("arch", "encoder_name", "in_channels", "classes", "activation", "encoder_depth", "decoder_channels")
+}
+AGAIN = "promote its trial again, which registers it anew, or let the alias mean another version"
 
 
 @dataclass(frozen=True)
@@ -42,42 +52,44 @@ def write_manifest(folder: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def refuse_untagged(tags: Mapping[str, str], where: str) -> None:
+    """Raise ModelRefused for a version without a list of hashes, before anything of it is fetched."""
+    if MANIFEST_TAG not in tags:
+        raise ModelRefused(f"{where}: has no tag {MANIFEST_TAG}, so it was not made by `promote`; {AGAIN}")
+
+
 def read_parts(folder: Path, tags: Mapping[str, str], where: str) -> Parts:
     """Return the parts of a model that lies in a folder, as its version's tags know it; `where` is for errors.
 
     Raises ModelRefused for whatever is not a model of ours, whole and unaltered: nothing of it is run.
     """
-    _refuse_altered(folder, tags, where)
+    refuse_untagged(tags, where)
+    _refuse_altered(folder, tags[MANIFEST_TAG], where)
     flavor = _flavor(folder, where)
-    code = str(flavor.get("model_code_path"))
-    if code != MODEL_FILE.name or _sha256(folder / code) != _sha256(MODEL_FILE):
+    code = flavor.get("model_code_path")
+    if code != MODEL_FILE.name or not _is(folder / MODEL_FILE.name, _sha256(MODEL_FILE)):
         raise ModelRefused(
             f"{where}: its code {code!r} is not the model file of this version of harness; {AGAIN}"
         )
-    paths = {name: _artifact(folder, name, entry, where) for name, entry in flavor["artifacts"].items()}
+    paths = {str(name): _artifact(folder, name, entry, where) for name, entry in flavor["artifacts"].items()}
     settings = paths.pop(SETTINGS, None)
     wanted = [f"{WEIGHTS}{fold}" for fold in range(len(paths))]
     if settings is None or not wanted or set(paths) != set(wanted):
-        raise ModelRefused(
-            f"{where}: has the artifacts {sorted(flavor['artifacts'])}, not settings and weights of folds"
-        )
-    return Parts(json.loads(settings.read_text(encoding="utf-8")), [paths[name] for name in wanted])
+        raise ModelRefused(f"{where}: its artifacts are not settings and the weights of folds; {AGAIN}")
+    return Parts(_settings(settings, where), [paths[name] for name in wanted])
 
 
-def _refuse_altered(folder: Path, tags: Mapping[str, str], where: str) -> None:
-    wanted = tags.get(MANIFEST_TAG)
-    if wanted is None:
-        raise ModelRefused(f"{where}: has no tag {MANIFEST_TAG}, so it was not made by `promote`; {AGAIN}")
+def _refuse_altered(folder: Path, wanted: str, where: str) -> None:
     here = set(_files(folder, where))
-    if MANIFEST not in here or _sha256(folder / MANIFEST) != wanted:
+    if MANIFEST not in here or not _is(folder / MANIFEST, wanted):
         raise ModelRefused(f"{where}: its {MANIFEST} is gone, or is not what was registered; {AGAIN}")
-    listed: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    listed = _object(folder / MANIFEST, where)
     for name in sorted(here - {MANIFEST} | set(listed)):
         if name not in listed:
             raise ModelRefused(
                 f"{where}: holds {name!r}, which is not in its {MANIFEST}; remove it, or {AGAIN}"
             )
-        if name not in here or _sha256(folder / name) != listed[name]:
+        if name not in here or not _is(folder / name, listed[name]):
             raise ModelRefused(f"{where}: its file {name!r} is gone, or is not what was registered; {AGAIN}")
         if name != "MLmodel" and PurePosixPath(name).suffix not in KINDS:
             raise ModelRefused(f"{where}: holds {name!r}, a kind of file that no model of ours has; {AGAIN}")
@@ -89,7 +101,7 @@ def _flavor(folder: Path, where: str) -> dict[str, Any]:
         described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
         flavors, flavor = described["flavors"], described["flavors"][FLAVOR]
         known = list(flavors) == [FLAVOR] and isinstance(flavor["artifacts"], dict)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
         raise ModelRefused(f"{where}: its MLmodel does not describe a model of ours; {AGAIN}") from None
     if not known:
         raise ModelRefused(
@@ -104,36 +116,63 @@ def _flavor(folder: Path, where: str) -> dict[str, Any]:
     return dict(flavor)
 
 
-def _artifact(folder: Path, name: str, entry: Any, where: str) -> Path:
+def _artifact(folder: Path, name: object, entry: object, where: str) -> Path:
     """Return the path of an artifact, which lies in the model's folder."""
     path = entry.get("path") if isinstance(entry, dict) else None
     ending = ".json" if name == SETTINGS else ".safetensors"
-    if (
-        not isinstance(path, str)
-        or not _inside(path)
-        or not path.endswith(ending)
-        or not (folder / path).is_file()
-    ):
+    inside = isinstance(path, str) and path.endswith(ending) and path in set(_files(folder, where))
+    if not inside:
         raise ModelRefused(
             f"{where}: its artifact {name!r} is {path!r}, not a file {ending} in its folder; {AGAIN}"
         )
-    return folder / path
+    return folder / str(path)
 
 
-def _inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
+def _settings(path: Path, where: str) -> dict[str, Any]:
+    """Return the settings, which name a network that is built from nothing but numbers and names of libraries."""
+    settings = _object(path, where)
+    network = settings.get("network")
+    strange = set(settings) ^ WANTED
+    if strange or not isinstance(network, dict):
+        raise ModelRefused(
+            f"{where}: its settings have or lack {', '.join(sorted(strange)) or 'network'}; {AGAIN}"
+        )
+    for name, value in network.items():
+        plain = value is None or isinstance(value, int) or (isinstance(value, str) and NAME.fullmatch(value))
+        numbers = isinstance(value, list) and all(isinstance(one, int) for one in value)
+        if name not in OF_NETWORK or not (plain or numbers):
+            raise ModelRefused(f"{where}: its settings ask for network.{name} {value!r}; {AGAIN}")
+    return settings
+
+
+def _object(path: Path, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ModelRefused(f"{where}: its {path.name} cannot be read; {AGAIN}")
+    return found
 
 
 def _files(folder: Path, where: str) -> Iterator[str]:
-    """Yield the names of all files below a folder. Raises ModelRefused for links and what is no plain file."""
+    """Yield the names of all files below a folder, but what others leave there and nobody here reads.
+
+    Raises ModelRefused for links and what is no plain file.
+    """
     for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in LEFT_BY_OTHERS]
         for name in (*folders, *files):
             path = Path(place, name)
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
                 raise ModelRefused(f"{where}: {path.relative_to(folder)} is a link or no plain file; {AGAIN}")
         for name in files:
-            yield Path(place, name).relative_to(folder).as_posix()
+            if name not in LEFT_BY_OTHERS and not name.startswith("."):
+                yield Path(place, name).relative_to(folder).as_posix()
+
+
+def _is(path: Path, digest: object) -> bool:
+    return path.is_file() and _sha256(path) == digest
 
 
 def _sha256(path: Path) -> str:

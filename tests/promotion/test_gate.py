@@ -116,6 +116,7 @@ def test_a_reason_forces_evidence_and_never_integrity() -> None:
 def test_the_rules_are_on_the_trials_run_and_a_forced_version_says_so_for_ever(ran: Ran) -> None:
     ran.promote(STRONG)
     assert [(rule["name"], rule["passed"]) for rule in ran.gate(STRONG)["rules"]] == [
+        ("leakage report", True),
         ("data", True),
         ("leaks", True),
         ("mean IoU", True),

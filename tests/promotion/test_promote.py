@@ -23,7 +23,7 @@ from harness.prepare import Prepared
 from harness.promote import _refuse_leaks_of_today, promote_best
 from harness.proof import NOT_PROVABLE, Place
 from harness.report.leaderboard import Leaderboard
-from harness.tracking.aliases import aliased, champion, moves
+from harness.tracking.aliases import aliases, champion, moves
 from harness.tracking.registry import open_model
 from harness.tracking.store import Store
 from tests.promotion.conftest import ALIKE, MIDDLE, STRONG, WEAK, Ran, run_study
@@ -123,7 +123,7 @@ def test_the_alias_moves_on_evidence_only_and_every_look_is_counted(ran: Ran) ->
         ("promote", first.version, better.version, "done"),
     ]
     assert moves(ran.client, "tiny")[1].why == better.claim
-    assert aliased(ran.client, "tiny", "previous") is not None
+    assert aliases(ran.client, "tiny") == {"champion": better.version, "previous": first.version}
     assert ran.promote(STRONG) == Promotion(**{**vars(better), "previous": None})
     assert len(ran.looks()) == 2
     said = refused(ran, ALIKE, "Not shown to be better on held-out groups: .*look 3 of 4")

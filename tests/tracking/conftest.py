@@ -44,7 +44,9 @@ class Shop:
         return log_model(self.client, run, settings=SETTINGS | changes, weights=self.weights, example=PICTURE)
 
     def register(self, name: str, uri: str, run: str) -> str:
-        return register(self.client, name, source=uri, run_id=run, tags={"harness.trial": "3"}, move=1)
+        return register(
+            self.client, name, source=uri, run_id=run, tags={"harness.trial": "3"}, made_by="home/1"
+        )
 
     def model(self, uri: str) -> LoggedModel:
         return self.client.get_logged_model(uri.removeprefix("models:/"))

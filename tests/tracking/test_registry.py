@@ -204,7 +204,7 @@ def test_alias_moves(shop: Shop, promoted: Promoted) -> None:
         found = champion(shop.client, "moving")
         assert found is not None
         assert (found.name, found.version, found.run_id) == ("moving", number, run)
-        assert (found.tags["harness.trial"], found.tags["harness.made_by"]) == ("3", "1")
+        assert (found.tags["harness.trial"], found.tags["harness.made_by"]) == ("3", "home/1")
 
 
 def test_store_that_does_not_answer_is_no_missing_champion(monkeypatch: pytest.MonkeyPatch) -> None:

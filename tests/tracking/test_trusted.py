@@ -162,6 +162,45 @@ def code_in_yaml(model: Copy) -> None:
     model.sign()
 
 
+def no_code(model: Copy) -> None:
+    (model.folder / "served_model.py").unlink()
+    model.sign()
+
+
+def artifacts_by_number(model: Copy) -> None:
+    model.describe(artifacts={0: {"path": "artifacts/model.json"}})
+
+
+def deep_yaml(model: Copy) -> None:
+    (model.folder / "MLmodel").write_text("flavors: " + "[" * 5000 + "]" * 5000)
+    model.sign()
+
+
+def settings_that(change: Callable[[dict[str, Any]], Any]) -> Callable[[Copy], None]:
+    """Return what changes the settings, and signs."""
+
+    def harm(model: Copy) -> None:
+        path = model.folder / "artifacts/model.json"
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+        model.sign()
+
+    return harm
+
+
+def network_that(**changes: Any) -> Callable[[Copy], None]:
+    return settings_that(lambda settings: {**settings, "network": settings["network"] | changes})
+
+
+def manifest_of(content: bytes) -> Callable[[Copy], None]:
+    """Return what writes this list of files, and signs it."""
+
+    def harm(model: Copy) -> None:
+        (model.folder / MANIFEST).write_bytes(content)
+        model.tags[MANIFEST_TAG] = hashlib.sha256(content).hexdigest()
+
+    return harm
+
+
 HOSTILE: dict[Callable[[Copy], None], str] = {
     no_tag: "has no tag harness.manifest, so it was not made by `promote`",
     no_manifest: "its manifest.json is gone, or is not what was registered",
@@ -178,6 +217,28 @@ HOSTILE: dict[Callable[[Copy], None], str] = {
     a_way_out: "its artifact 'weights_0' is '../stolen.safetensors', not a file .safetensors in its folder",
     weights_of_pickle: "its artifact 'weights_0' is 'artifacts/weights.json', not a file .safetensors",
     code_in_yaml: "its MLmodel does not describe a model of ours",
+    no_code: "its code 'served_model.py' is not the model file of this version of harness",
+    artifacts_by_number: "its artifact 0 is 'artifacts/model.json', not a file .safetensors",
+    deep_yaml: "its MLmodel does not describe a model of ours",
+    settings_that(lambda settings: []): "its model.json cannot be read",
+    settings_that(
+        lambda settings: {"schema": 1}
+    ): "its settings have or lack mean, network, size, std, threshold",
+    settings_that(lambda settings: settings | {"network": "unet"}): "its settings have or lack network",
+    network_that(
+        encoder_name="tu-hf-hub:someone/evil"
+    ): "its settings ask for network.encoder_name 'tu-hf-hub:",
+    network_that(
+        encoder_name="tu-local-dir:/tmp"
+    ): "its settings ask for network.encoder_name 'tu-local-dir:",
+    network_that(checkpoint_path="/tmp/evil.pth"): "its settings ask for network.checkpoint_path",
+    network_that(decoder_channels=[{}]): "its settings ask for network.decoder_channels",
+    manifest_of(b"null"): "its manifest.json cannot be read",
+    manifest_of(b"[]"): "its manifest.json cannot be read",
+    manifest_of(b"{"): "its manifest.json cannot be read",
+    manifest_of(b"\xff"): "its manifest.json cannot be read",
+    manifest_of(b"[" * 100_000): "its manifest.json cannot be read",
+    manifest_of(b'{"../secret": "0", "MLmodel": 1}'): "its file '../secret' is gone",
 }
 
 
@@ -190,7 +251,7 @@ def test_a_hostile_model_is_refused_and_nothing_of_it_is_run(
     with pytest.raises(ModelRefused) as caught:
         read_parts(model.folder, model.tags, WHERE)
     assert str(caught.value).startswith(f"{WHERE}: {HOSTILE[harm]}")
-    assert "promote a trial again" in str(caught.value)
+    assert "promote its trial again" in str(caught.value)
     assert caught.value.exit_code == 4
     assert not model.marker.exists()
 
@@ -201,3 +262,17 @@ def test_the_list_names_every_file_of_a_registered_model(shop: Shop, promoted: P
     here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert set(listed) == here - {MANIFEST}
     assert listed["MLmodel"] == hashlib.sha256((folder / "MLmodel").read_bytes()).hexdigest()
+
+
+def test_what_loading_a_model_leaves_in_its_folder_does_no_harm(model: Copy) -> None:
+    (model.folder / "registered_model_meta").write_text("model_name: parts")
+    (model.folder / "__pycache__").mkdir()
+    (model.folder / "__pycache__/served_model.cpython-311.pyc").write_bytes(b"never read")
+    (model.folder / ".DS_Store").write_bytes(b"never read")
+    assert read_parts(model.folder, model.tags, WHERE).settings == SETTINGS
+
+
+def test_without_its_tag_nothing_is_even_fetched(shop: Shop, tmp_path: Path) -> None:
+    version = Version("parts", "1", "", "http://127.0.0.1:9/nobody", {})
+    with pytest.raises(ModelRefused, match=r"has no tag harness\.manifest"):
+        fetch_model(shop.client, version, tmp_path)
