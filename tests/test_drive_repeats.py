@@ -12,6 +12,7 @@ from rich.console import Console
 from harness.drive import drive
 from harness.prepare import Prepared, prepare
 from harness.promote import promote_best
+from harness.proof import Place
 from harness.report.leaderboard import Leaderboard
 from harness.search.ledger import read_ledger
 from harness.tracking.store import open_store
@@ -61,7 +62,7 @@ def test_baselines_are_scored_on_every_fold(ran: tuple[Prepared, Leaderboard, Pa
 def test_the_promoted_model_holds_every_fold(ran: tuple[Prepared, Leaderboard, Path]) -> None:
     prepared, board, home = ran
     store = open_store(home)
-    done = promote_best(store, board, home / "work" / prepared.key, lambda: prepared, home, print)
+    done = promote_best(Place(store, home / "work" / prepared.key, home, print), board, lambda: prepared)
     version = store.client().get_model_version(done.model, done.version)
     assert version.tags["harness.iou_mean"] == repr(done.iou_mean)
     (written,) = (home / "artifacts").rglob("MLmodel")
