@@ -92,7 +92,7 @@ def show_best(work: Path, result: TrialResult, data: FoldData, each: int) -> Pat
     rows = rows[
         ~rows.duplicated(["fold", "photo"], keep=False)
     ]  # samples that share a name cannot be told apart
-    chosen = {kind: kind.choose(rows)[:each] for kind in KINDS}
+    chosen = {kind: spread(kind.choose(rows))[:each] for kind in KINDS}
     folder = work / REPORT / FOLDER
     if _shows(folder, result.plan.number, each):
         return folder
@@ -106,6 +106,12 @@ def show_best(work: Path, result: TrialResult, data: FoldData, each: int) -> Pat
     content = {"trial": result.plan.number, "each": each, "legend": LEGEND, "kinds": kinds}
     write_synced(folder / INDEX, json.dumps(content, indent=1).encode())
     return folder
+
+
+def spread(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the first row of each group, in their order, then the others: six exposures of one thing say little."""
+    again = rows.duplicated("group")
+    return pd.concat([rows[~again], rows[again]])
 
 
 def keep_maps(

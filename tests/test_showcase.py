@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.search.trial import TrialPlan, TrialResult
-from harness.showcase import KINDS, keep_maps, show_best
+from harness.showcase import KINDS, keep_maps, show_best, spread
 from harness.train.foldrun import run_fold
 from tests.conftest import SHORT, Tiny
 
@@ -50,6 +50,11 @@ def work_of(result: TrialResult) -> Path:
 def test_each_kind_has_what_it_says_worst_first(kind: str, photos: list[str]) -> None:
     (found,) = (one for one in KINDS if one.name == kind)
     assert found.choose(ROWS)["photo"].tolist() == photos
+
+
+def test_each_thing_is_shown_once_before_any_is_shown_again() -> None:
+    rows = pd.DataFrame({"group": ["g", "g", "h", "g", "i"], "photo": ["a", "b", "c", "d", "e"]})
+    assert spread(rows)["photo"].tolist() == ["a", "c", "e", "b", "d"]
 
 
 def test_pictures_are_readable_named_and_said_in_words(tiny: Tiny, result: TrialResult) -> None:
@@ -106,7 +111,9 @@ def test_no_pictures_are_asked_for(tiny: Tiny, result: TrialResult, tmp_path: Pa
 
 def test_maps_are_kept_a_fold_each_and_written_once(tiny: Tiny, result: TrialResult) -> None:
     maps = work_of(result) / "0" / "maps"
-    keep_maps(work_of(result), result, tiny.data(), lambda: False)
+    told: list[str] = []
+    keep_maps(work_of(result), result, tiny.data(), lambda: False, told.append)
+    assert [line.partition(":")[0] for line in told] == ["trial 0 fold 0", "trial 0 fold 1"]
     written = {path.name: path.stat().st_mtime_ns for path in maps.iterdir()}
     assert sorted(written) == ["fold_0.zip", "fold_1.zip"]
     (maps / "fold_1.zip").unlink()

@@ -231,7 +231,8 @@ HOSTILE: dict[Callable[[Copy], None], str] = {
     network_that(
         encoder_name="tu-local-dir:/tmp"
     ): "its settings ask for network.encoder_name 'tu-local-dir:",
-    network_that(checkpoint_path="/tmp/evil.pth"): "its settings ask for network.checkpoint_path",
+    network_that(checkpoint_path="/tmp/evil.pth"): "its settings ask for network.checkpoint_path '/tmp",
+    network_that(checkpoint_path="evil.pth"): "its settings ask for network.checkpoint_path 'evil.pth'",
     network_that(decoder_channels=[{}]): "its settings ask for network.decoder_channels",
     manifest_of(b"null"): "its manifest.json cannot be read",
     manifest_of(b"[]"): "its manifest.json cannot be read",
