@@ -29,6 +29,7 @@ from harness.study import main as command
 
 KILLS = 100
 NAME = "soak"
+FORCED = {"promote": ("--force", "a soak")}  # its network, made to be quick, is no better than a top-hat
 PICTURES = 20
 POLL = 0.03  # s between looks for a new epoch
 LATEST = 1.5  # s after a new epoch within which the kill comes
@@ -212,7 +213,7 @@ def _start(folder: Path, verb: str, home: Path) -> int:
         sys.stdout = sys.stderr = os.fdopen(log, "w", buffering=1)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        code = command([verb, f"{NAME}.yaml", "--home", str(home)])
+        code = command([verb, f"{NAME}.yaml", "--home", str(home), *FORCED.get(verb, ())])
     except BaseException:
         traceback.print_exc()
     os._exit(code)

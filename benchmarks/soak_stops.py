@@ -54,6 +54,7 @@ PHASES = {  # what a life is at, told by the function that begins it: file and n
     "the last delivery": ("sender", "finish"),
     "the final table": ("screen", "summarize"),
 }
+FORCED = {"promote": ("--force", "a soak")}  # its network, made to be quick, is no better than a top-hat
 PROMOTING = {
     "promote: audited again": ("prepare", "audit_again"),
     "promote: the model is logged": ("registry", "log_model"),
@@ -145,7 +146,14 @@ class Stops:
     def _stop(self, place: Path, verb: str, phase: str, number: int, server: int | None) -> None:
         function = (PHASES | PROMOTING)[phase.rpartition("answers: " if "answers" in phase else "hangs: ")[2]]
         receive, send = os.pipe()
-        child = start(place, NAME, verb, tell=(send, function, number), environment=self._environment(server))
+        child = start(
+            place,
+            NAME,
+            verb,
+            *FORCED.get(verb, ()),
+            tell=(send, function, number),
+            environment=self._environment(server),
+        )
         os.close(send)
         reached = os.read(receive, 1)  # nothing when the life ends before
         os.close(receive)
@@ -176,7 +184,7 @@ class Stops:
         """Give the command again, and compare what the study is with the undisturbed one."""
         tally = self.tallies[phase]
         environment = self._environment(None if not phase.startswith("the server") else 1)
-        if code := finished(start(place, NAME, verb, environment=environment)):
+        if code := finished(start(place, NAME, verb, *FORCED.get(verb, ()), environment=environment)):
             tally.wrong.append(f"{phase}: it went on and ended with {code}: {_said(place)}")
             return
         found = read_ending(place / "home")
