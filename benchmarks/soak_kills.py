@@ -23,13 +23,13 @@ import yaml
 from mlflow import MlflowClient
 
 from benchmarks.study_ending import Ending, Folder, committed, intact, read_ending
+from benchmarks.study_life import FORCED
 from benchmarks.study_watch import Watch, workers_of
 from benchmarks.tiny import draw
 from harness.study import main as command
 
 KILLS = 100
 NAME = "soak"
-FORCED = {"promote": ("--force", "a soak")}  # its network, made to be quick, is no better than a top-hat
 PICTURES = 20
 POLL = 0.03  # s between looks for a new epoch
 LATEST = 1.5  # s after a new epoch within which the kill comes

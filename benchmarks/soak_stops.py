@@ -24,7 +24,7 @@ import torch
 import yaml
 
 from benchmarks.study_ending import Ending, read_ending
-from benchmarks.study_life import finished, is_over, start
+from benchmarks.study_life import FORCED, finished, is_over, start
 from benchmarks.tiny import NETWORK, draw
 from harness.tracking.store import VARIABLE, Store, serve
 
@@ -54,7 +54,6 @@ PHASES = {  # what a life is at, told by the function that begins it: file and n
     "the last delivery": ("sender", "finish"),
     "the final table": ("screen", "summarize"),
 }
-FORCED = {"promote": ("--force", "a soak")}  # its network, made to be quick, is no better than a top-hat
 PROMOTING = {
     "promote: audited again": ("prepare", "audit_again"),
     "promote: the model is logged": ("registry", "log_model"),

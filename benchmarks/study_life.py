@@ -11,6 +11,7 @@ from typing import Any
 
 from harness import study
 
+FORCED = {"promote": ("--force", "a soak")}  # its network, made to be quick, is no better than a top-hat
 STANDSTILL = 300.0  # s after which a life counts as one that never ends
 
 

@@ -90,6 +90,7 @@ class Candidate:
 
     @property
     def key(self) -> str:
+        """Return what it is called in messages."""
         return f"{self.facts['key']} trial {self.trial}"
 
     def refuse_another_report(self) -> str:
@@ -102,6 +103,7 @@ class Candidate:
         return f"SHA-256 {str(self.facts['leakage_sha256'])[:16]}"
 
     def tags(self, proof: Proof, forced: str | None) -> dict[str, str]:
+        """Return what its version carries; `forced` is the reason, if it is promoted against the rules."""
         tags = {
             STUDY_TAG: self.facts["key"],
             TRIAL_TAG: str(self.trial),

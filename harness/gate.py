@@ -69,6 +69,11 @@ class Gate:
         return Proof(f"Forced ({self.force}) against: {failed}. {proof.claim}", proof.look, proof.iou)
 
     @property
+    def has_judged(self) -> bool:
+        """Tell whether it came to what unseen data prove, the last rule."""
+        return any(rule.name == UNSEEN for rule in self.rules)
+
+    @property
     def was_forced(self) -> bool:
         """Tell whether it went on against a rule."""
         return self.force is not None and not all(rule.passed for rule in self.rules)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,15 +64,15 @@ def promote_best(
 
 @contextmanager
 def _shown(store: Store, candidate: Candidate, gate: Gate) -> Iterator[None]:
-    """Attach what the gate found to the trial's run, however it ends."""
-    refused = ""
+    """Attach what the gate found to the trial's run, where it judged or refused, not of a champion that stays."""
     try:
         yield
     except (PromotionRefused, ModelRefused) as error:
-        refused, error.document = str(error), {"rules": [asdict(rule) for rule in gate.rules]}
+        error.document = gate.as_dict()
+        show_gate(store.client(), candidate.run, gate.as_dict(), str(error))
         raise
-    finally:
-        show_gate(store.client(), candidate.run, gate.as_dict(), refused)
+    if gate.has_judged:
+        show_gate(store.client(), candidate.run, gate.as_dict(), "")
 
 
 def _promoted(

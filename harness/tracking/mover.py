@@ -17,6 +17,7 @@ from harness.tracking.aliases import (
     PREVIOUS,
     Action,
     Move,
+    State,
     Version,
     aliases,
     champion,
@@ -97,8 +98,9 @@ class Mover:
     def _write_next(self, action: Action, before: str, version: str, why: str, *, done: bool = False) -> Move:
         ensure_registered(self.client, self.name)
         number = max((move.number for move in self._written()), default=0) + 1
-        at, state = datetime.now(UTC).isoformat(timespec="seconds"), "done" if done else "begun"
-        move = Move(number, action, before, version, at, why[:WHY_LENGTH], state, self.home)  # type: ignore[arg-type]
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        state: State = "done" if done else "begun"
+        move = Move(number, action, before, version, at, why[:WHY_LENGTH], state, self.home)
         write_move(self.client, self.name, move)
         if move not in self._written():
             raise PromotionRefused(f"{self.name}: another home moves its champion at this moment; try again")

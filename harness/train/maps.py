@@ -75,13 +75,11 @@ def mean_logits(several: Sequence[Logits]) -> Logits:
 
 
 def write_maps(path: Path, study: Study, data: FoldData, fold: FoldResult, should_stop: ShouldStop) -> None:
-    """Write an archive of 8-bit PNG (H, W), a photograph each, unless it is there: round(255 x probability).
+    """Write an archive of 8-bit PNG (H, W), a photograph each: round(255 x probability).
 
     128 and more is what a logit above 0 predicts. Written whole or not at all. Raises Interrupted, DiskFull,
     DataError.
     """
-    if path.is_file():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".working")
     try:

@@ -123,6 +123,9 @@ def test_the_rules_are_on_the_trials_run_and_a_forced_version_says_so_for_ever(r
         ("second look", True),
         ("unseen data", True),
     ]
+    before = ran.gate(STRONG)
+    ran.promote(STRONG)
+    assert ran.gate(STRONG) == before, "of the champion nothing is judged anew"
     with pytest.raises(PromotionRefused) as caught:
         ran.promote(WEAK)
     document = json.loads(json.dumps(caught.value.document))
