@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, NotReproduced
-from harness.looks import note_looks
 from harness.prepare import audit_again
+from harness.promotion.looks import note_looks
 from harness.report.comparison import compare_trials
 from harness.report.comparisonpage import write_comparison
 from harness.report.files import PAGE, write_report
@@ -76,7 +76,7 @@ def reproduce(
 
 def rollback(name: str, home: Path, why: str) -> dict[str, Any]:
     """Let the alias `champion` mean the version that it meant before."""
-    from harness.promote import roll_back
+    from harness.promotion.promote import roll_back
 
     study, _ = load(name)
     store = answering(open_store(home))
@@ -106,8 +106,8 @@ def history(name: str, home: Path) -> list[dict[str, Any]]:
 
 def promote(name: str, home: Path, force: str | None) -> dict[str, Any]:
     """Let the alias `champion` mean the best trial of a study's last run, if audit and held-out groups allow it."""
-    from harness.promote import promote_best, show_looks
-    from harness.proof import Place
+    from harness.promotion.promote import promote_best, show_looks
+    from harness.promotion.proof import Place
 
     if force is not None and not force.strip():
         raise ConfigError("--force: without a reason; say why, it stays on the version")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.execute.task import Outcome
-from harness.looks import note_looks
 from harness.prepare import study_facts
+from harness.promotion.looks import note_looks
 from harness.report.files import FOLDER, write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
 from harness.report.table import as_note

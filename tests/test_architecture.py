@@ -33,8 +33,9 @@ tracking.served_model tracking.trusted tracking.aliases tracking.mover tracking.
 report.evidence report.leaderboard report.words report.table report.markup report.plot report.foldfiles \
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage
-screen variants splitting prepare reproduce looks contenders proof gate candidate promote progress retell showcase \
-nested drive results doctor
+screen variants splitting prepare reproduce
+promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.promote
+progress retell showcase nested drive results doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

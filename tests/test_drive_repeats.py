@@ -11,8 +11,8 @@ from rich.console import Console
 
 from harness.drive import drive
 from harness.prepare import Prepared, prepare
-from harness.promote import promote_best
-from harness.proof import Place
+from harness.promotion.promote import promote_best
+from harness.promotion.proof import Place
 from harness.report.leaderboard import Leaderboard
 from harness.search.ledger import read_ledger
 from harness.tracking.store import open_store

@@ -7,6 +7,7 @@ import base64
 import binascii
 import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +28,43 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-SCHEMA = 1  # of the settings file
+SCHEMA = 2  # of the settings file
 MULTIPLE = 32  # px; encoders halve a picture five times
 FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+TOGETHER = 2**22  # px of pictures of one shape that go through the networks at once, at most
+UNTURNED, ALL_FLIPS = ((),), ((), (3,), (2,), (2, 3))  # dimensions that a view is mirrored along
 
 Pixels = NDArray[np.uint8]
 Picture = NDArray[np.uint8] | NDArray[np.uint16]  # (H, W) gray or (H, W, 3) RGB
 
 
+class Folds(nn.Module):
+    """Every fold's network on one batch: uint8 RGB (B, 3, H, W) to logits (B, folds, H, W), sides multiples of 32."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, networks: Sequence[nn.Module], mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        batch = (images.float() / 255 - self.mean) / self.std
+        return torch.cat([network(batch).float() for network in self.networks], dim=1)
+
+
 class Segmenter(PythonModel):
-    """Fold models of a trial. Artifacts: `settings` (JSON), `weights_0`, `weights_1`, ... (safetensors)."""
+    """Fold models of a trial. Artifacts: `settings` (JSON), `weights_0`, `weights_1`, ... (safetensors).
+
+    Settings: `network` (arguments of smp.create_model), `size` (longest side, px, that pictures are resized to, or
+    none), `white` (stored value shown as white, or none), `mean`, `std` (of RGB from 0 to 1), `threshold` (a
+    probability), `flips` (whether mirrored views are averaged), `scales` (that views are resized by).
+    """
 
     settings: dict[str, Any]
-    networks: list[nn.Module]
+    folds: Callable[[Tensor], Tensor]  # as `Folds`
     device: torch.device
 
     def load_context(self, context: Any) -> None:
@@ -48,15 +73,16 @@ class Segmenter(PythonModel):
         if self.settings.get("schema") != SCHEMA:
             raise _refused("settings", f"schema {self.settings.get('schema')!r}", f"this file reads {SCHEMA}")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        folds = sum(name.startswith("weights_") for name in context.artifacts)
-        if not folds:
+        count = sum(name.startswith("weights_") for name in context.artifacts)
+        if not count:
             raise _refused("weights", "no fold model", "log at least one")
-        self.networks = [self._network(context.artifacts[f"weights_{fold}"]) for fold in range(folds)]
+        networks = [self._network(context.artifacts[f"weights_{fold}"]) for fold in range(count)]
+        self.folds = Folds(networks, self.settings["mean"], self.settings["std"]).eval().to(self.device)
 
     def _network(self, weights: str) -> nn.Module:
         network: nn.Module = smp.create_model(**self.settings["network"] | {"encoder_weights": None})
         network.load_state_dict(load_file(weights), strict=True)
-        return network.eval().to(self.device)
+        return network
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -69,36 +95,48 @@ class Segmenter(PythonModel):
         Raises MlflowException (INVALID_PARAMETER_VALUE) for anything else, naming the image by its position.
         """
         cells, index = _cells(model_input)
-        masks, scores = [], []
-        for position, cell in enumerate(cells):
-            probability = self.probability(cell, f"image {position}")
-            masks.append((probability > self.settings["threshold"]).astype(np.uint8))
-            scores.append(float(probability.max()))
+        white = self.settings["white"]
+        pictures = [read(cell, f"image {position}", white) for position, cell in enumerate(cells)]
+        found = self.probabilities(pictures)
+        masks = [(probability > self.settings["threshold"]).astype(np.uint8) for probability in found]
+        scores = [float(probability.max()) for probability in found]
         return pd.DataFrame(
             {"mask": pd.Series(masks, index, object), "score": pd.Series(scores, index, float)}
         )
 
-    @torch.inference_mode()
-    def probability(self, cell: Any, where: str = "image") -> NDArray[np.float32]:
-        """Return the mean probability of the fold models at every pixel of one image, (H, W)."""
-        picture = read(cell, where, self.settings["white"])
-        small = fit(to_8_bits(picture, where, self.settings["white"]), self.settings["size"])
-        height, width = small.shape[:2]
-        batch = self._normalized(pad(small))
-        total = torch.zeros(picture.shape[:2], device=self.device)
-        for network in self.networks:
-            logits = network(batch).float()[:, :, :height, :width]
-            resized = functional.interpolate(logits, picture.shape[:2], mode="bilinear", align_corners=False)
-            total += resized[0, 0].sigmoid()
-        return np.asarray((total / len(self.networks)).cpu().numpy(), np.float32)
+    def probability(self, picture: Picture) -> NDArray[np.float32]:
+        """Return the mean probability of all fold models and views at every pixel of one picture, (H, W)."""
+        return self.probabilities([picture])[0]
 
-    def _normalized(self, image: Pixels) -> Tensor:
-        rgb = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-        batch = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].to(self.device)
-        mean, std = (
-            torch.tensor(self.settings[k], device=self.device).view(1, 3, 1, 1) for k in ("mean", "std")
-        )
-        return (batch.float() / 255 - mean) / std
+    def probabilities(self, pictures: Sequence[Picture]) -> list[NDArray[np.float32]]:
+        """Return the mean probability at every pixel of each picture; those of one shape go through together."""
+        white, size = self.settings["white"], self.settings["size"]
+        shown = [to_8_bits(picture, f"image {row}", white) for row, picture in enumerate(pictures)]
+        found: dict[int, NDArray[np.float32]] = {}
+        for shape in sorted({image.shape[:2] for image in shown}):
+            rows = [row for row, image in enumerate(shown) if image.shape[:2] == shape]
+            most = max(1, TOGETHER // (shape[0] * shape[1]))
+            for first in range(0, len(rows), most):
+                part = rows[first : first + most]
+                small = [_in_color(fit(shown[row], size)) for row in part]
+                found.update(zip(part, self.mean_probability(np.stack(small), shape), strict=True))
+        return [found[row] for row in range(len(pictures))]
+
+    @torch.inference_mode()
+    def mean_probability(self, images: Pixels, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return probabilities (B, *shape) of uint8 RGB images (B, H, W, 3), the mean of all fold models and views."""
+        flips = ALL_FLIPS if self.settings["flips"] else UNTURNED
+        total = torch.zeros((len(images), *shape), device=self.device)
+        for scale in self.settings["scales"]:
+            scaled = [fit(image, round(scale * max(image.shape[:2]))) for image in images]
+            height, width = scaled[0].shape[:2]
+            padded = np.stack([pad(image) for image in scaled]).transpose(0, 3, 1, 2)
+            batch = torch.from_numpy(np.ascontiguousarray(padded)).to(self.device)
+            for flip in flips:
+                logits = self.folds(batch.flip(flip)).flip(flip)[:, :, :height, :width]
+                resized = functional.interpolate(logits, shape, mode="bilinear", align_corners=False)
+                total += resized.sigmoid().mean(1)
+        return np.asarray((total / (len(flips) * len(self.settings["scales"]))).cpu().numpy(), np.float32)
 
 
 def _cells(table: pd.DataFrame) -> tuple[list[Any], pd.Index]:
@@ -223,6 +261,10 @@ def to_8_bits(picture: Picture, where: str, white: int | None) -> Pixels:
         )
     shown = (2 * 255 * np.arange(top + 1) + white) // (2 * white)
     return np.asarray(np.minimum(shown, 255).astype(np.uint8)[picture])
+
+
+def _in_color(image: Pixels) -> Pixels:
+    return image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
 
 
 def fit(image: Pixels, size: int | None) -> Pixels:

@@ -29,7 +29,7 @@ LEFT_BY_OTHERS = (
 )  # by MLflow and Python where a model was loaded; never read
 WEIGHTS, SETTINGS = "weights_", "settings"  # names of artifacts
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of an encoder: no hub, no folder
-WANTED = {"schema", "network", "size", "white", "mean", "std", "threshold"}  # settings
+WANTED = {"schema", "network", "size", "white", "mean", "std", "threshold", "flips", "scales"}  # settings
 OF_NETWORK = {  # arguments of smp.create_model, at most; none of them fetches or opens anything
     *("arch", "encoder_name", "in_channels", "classes", "activation", "encoder_depth", "decoder_channels")
 }
@@ -137,12 +137,22 @@ def _settings(path: Path, where: str) -> dict[str, Any]:
         raise ModelRefused(
             f"{where}: its settings have or lack {', '.join(sorted(strange)) or 'network'}; {AGAIN}"
         )
+    _refuse_strange_views(settings, where)
     for name, value in network.items():
         plain = value is None or isinstance(value, int) or (isinstance(value, str) and NAME.fullmatch(value))
         numbers = isinstance(value, list) and all(isinstance(one, int) for one in value)
         if name not in OF_NETWORK or not (plain or numbers):
             raise ModelRefused(f"{where}: its settings ask for network.{name} {value!r}; {AGAIN}")
     return settings
+
+
+def _refuse_strange_views(settings: dict[str, Any], where: str) -> None:
+    scales = settings["scales"]
+    numbers = isinstance(scales, list) and all(isinstance(one, float) and 0 < one <= 4 for one in scales)
+    if not isinstance(settings["flips"], bool) or not scales or not numbers:
+        raise ModelRefused(
+            f"{where}: its settings ask for flips {settings['flips']!r} and scales {scales!r}; {AGAIN}"
+        )
 
 
 def _object(path: Path, where: str) -> dict[str, Any]:

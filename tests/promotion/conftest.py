@@ -14,13 +14,13 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from harness.candidate import Promotion
 from harness.config import Study
 from harness.drive import drive
-from harness.looks import looks_of
 from harness.prepare import Prepared, audit_again, prepare
-from harness.promote import promote_best
-from harness.proof import Place
+from harness.promotion.candidate import Promotion
+from harness.promotion.looks import looks_of
+from harness.promotion.promote import promote_best
+from harness.promotion.proof import Place
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.tracking.aliases import champion
 from harness.tracking.home import home_id

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from harness.errors import PromotionRefused
-from harness.gate import Gate, Rule, evidence_of
-from harness.proof import NOT_PROVABLE, Proof
+from harness.promotion.gate import Gate, Rule, evidence_of
+from harness.promotion.proof import NOT_PROVABLE, Proof
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import moves
 from tests.promotion.conftest import ALIKE, STRONG, WEAK, Ran

@@ -7,9 +7,9 @@ from typing import Any
 import mlflow
 import pytest
 
-from harness.candidate import Promotion
 from harness.errors import ModelRefused, PromotionRefused
-from harness.promote import roll_back
+from harness.promotion.candidate import Promotion
+from harness.promotion.promote import roll_back
 from harness.tracking.aliases import champion, moves
 from harness.tracking.mover import Mover
 from tests.promotion.conftest import STRONG, WEAK, Ran

@@ -10,18 +10,18 @@ import cv2
 import pandas as pd
 import pytest
 
-from harness import contenders
-from harness.candidate import Promotion, _refuse_another_report, model_settings, probability
 from harness.config import Study
 from harness.data.audit import HELD_OUT
 from harness.data.audit.finding import Finding, Status
 from harness.data.audit.report import Report
 from harness.data.split import freeze, new_split, read_split
 from harness.errors import PromotionRefused
-from harness.looks import FOLDER
 from harness.prepare import Prepared
-from harness.promote import _refuse_leaks_of_today, promote_best
-from harness.proof import NOT_PROVABLE, Place
+from harness.promotion import contenders
+from harness.promotion.candidate import Promotion, _refuse_another_report, model_settings, probability
+from harness.promotion.looks import FOLDER
+from harness.promotion.promote import _refuse_leaks_of_today, promote_best
+from harness.promotion.proof import NOT_PROVABLE, Place
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import aliases, champion, moves
 from harness.tracking.registry import open_model

@@ -18,7 +18,10 @@ DECODER = [64, 32, 16, 16, 8]
 ENCODER = "tu-test_efficientnet.r160_in1k"
 NETWORK = dict(arch="unet", encoder_name=ENCODER, in_channels=3, classes=1, decoder_channels=DECODER)
 HALVES = [0.5, 0.5, 0.5]
-SETTINGS = dict(schema=1, network=NETWORK, size=64, white=None, threshold=0.5, mean=HALVES, std=HALVES)
+VIEWS = dict(flips=False, scales=[1.0])
+SETTINGS = dict(
+    schema=2, network=NETWORK, size=64, white=None, threshold=0.5, mean=HALVES, std=HALVES, **VIEWS
+)
 PICTURE = cv2.GaussianBlur(np.random.default_rng(5).integers(0, 255, (300, 280, 3), np.uint8), (0, 0), 2)
 
 

@@ -19,12 +19,13 @@ from safetensors.torch import load_file, save_file
 from harness.data.pictures import fit, image_pixels, read_image, to_8_bits
 from harness.model.predict import MEAN, STD, network_logits
 from harness.tracking import served_model
-from harness.tracking.served_model import Segmenter
+from harness.tracking.served_model import Segmenter, read
 
 DECODER = [64, 32, 16, 16, 8]
 ENCODER = "tu-test_efficientnet.r160_in1k"
 NETWORK = dict(arch="unet", encoder_name=ENCODER, in_channels=3, classes=1, decoder_channels=DECODER)
-SETTINGS = dict(schema=1, network=NETWORK, size=64, white=None, threshold=0.5, mean=MEAN, std=STD)
+VIEWS = dict(flips=False, scales=[1.0])
+SETTINGS = dict(schema=2, network=NETWORK, size=64, white=None, threshold=0.5, mean=MEAN, std=STD, **VIEWS)
 RNG = np.random.default_rng(3)
 
 
@@ -218,18 +219,48 @@ def test_base64_may_be_wrapped(model: Segmenter) -> None:
     wrapped = base64.encodebytes(png(PICTURES["RGB"])).decode()
     assert "\n" in wrapped.strip()
     for cell in (wrapped, png(PICTURES["RGB"])):
-        np.testing.assert_array_equal(model.probability(cell), model.probability(PICTURES["RGB"]))
+        np.testing.assert_array_equal(
+            model.probability(read(cell, "image", None)), model.probability(PICTURES["RGB"])
+        )
 
 
 def test_lists_are_8_bit_unless_white_is_deeper(folder: Folder) -> None:
     picture = PICTURES["RGB"]
     plain = folder.model()
-    np.testing.assert_array_equal(plain.probability(picture.tolist()), plain.probability(picture))
+    np.testing.assert_array_equal(
+        plain.probability(read(picture.tolist(), "image", None)), plain.probability(picture)
+    )
     deep = folder.model(white=4095)
     numbers = PICTURES["16-bit gray"] // 16
-    np.testing.assert_array_equal(deep.probability(numbers.tolist()), deep.probability(numbers))
+    np.testing.assert_array_equal(
+        deep.probability(read(numbers.tolist(), "image", 4095)), deep.probability(numbers)
+    )
     with pytest.raises(MlflowException, match="image 0: values up to 255 where white is 4095"):
         predicted(deep, PICTURES["gray"])
+
+
+def test_a_picture_is_seen_the_same_alone_and_among_others(model: Segmenter) -> None:
+    shown = [*PICTURES.values(), *PICTURES.values()]
+    together = model.probabilities(shown)
+    for picture, one in zip(shown, together, strict=True):
+        np.testing.assert_allclose(one, model.probability(picture), atol=1e-6)
+
+
+def test_mirrored_views_make_a_mirrored_picture_a_mirrored_prediction(folder: Folder) -> None:
+    square = cv2.resize(PICTURES["RGB"], (64, 64))
+    plain, flips = folder.model(), folder.model(flips=True)
+    for mirrored in (np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1]):
+        turned = np.ascontiguousarray(square[mirrored])
+        np.testing.assert_allclose(flips.probability(turned), flips.probability(square)[mirrored], atol=1e-5)
+        assert np.abs(plain.probability(turned) - plain.probability(square)[mirrored]).max() > 1e-3
+
+
+def test_views_of_several_scales_are_averaged(folder: Folder) -> None:
+    picture = PICTURES["RGB"]
+    one, other = (folder.model(scales=[scale]).probability(picture) for scale in (1.0, 1.5))
+    both = folder.model(scales=[1.0, 1.5]).probability(picture)
+    assert np.abs(one - other).max() > 1e-3
+    np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
 
 
 FLAT = Image.new("L", (4, 4))
@@ -280,8 +311,8 @@ def test_input_without_a_column_of_images_is_refused(model: Segmenter, table: ob
 
 
 def test_settings_and_weights_that_cannot_be_right_are_refused(folder: Folder) -> None:
-    with pytest.raises(MlflowException, match="settings: schema 2; this file reads 1"):
-        folder.model(schema=2)
+    with pytest.raises(MlflowException, match="settings: schema 3; this file reads 2"):
+        folder.model(schema=3)
     with pytest.raises(MlflowException, match="weights: no fold model"):
         folder.model(folds=())
     with pytest.raises(RuntimeError, match="size mismatch"):

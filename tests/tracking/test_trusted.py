@@ -222,8 +222,12 @@ HOSTILE: dict[Callable[[Copy], None], str] = {
     deep_yaml: "its MLmodel does not describe a model of ours",
     settings_that(lambda settings: []): "its model.json cannot be read",
     settings_that(
-        lambda settings: {"schema": 1}
-    ): "its settings have or lack mean, network, size, std, threshold",
+        lambda settings: {"schema": 2}
+    ): "its settings have or lack flips, mean, network, scales, size, std, threshold, white",
+    settings_that(lambda settings: settings | {"flips": "yes"}): "its settings ask for flips 'yes'",
+    settings_that(
+        lambda settings: settings | {"scales": [1000.0]}
+    ): "its settings ask for flips False and scales",
     settings_that(lambda settings: settings | {"network": "unet"}): "its settings have or lack network",
     network_that(
         encoder_name="tu-hf-hub:someone/evil"

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.candidate import CLAIM_TAG, Candidate, Promotion, read_candidate
-from harness.contenders import model_contender
 from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, ModelRefused, PromotionRefused
-from harness.gate import Gate, evidence_of
 from harness.prepare import Prepared
-from harness.proof import NOT_PROVABLE, Court, Place, Proof, is_provable
+from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, read_candidate
+from harness.promotion.contenders import model_contender
+from harness.promotion.gate import Gate, evidence_of
+from harness.promotion.proof import NOT_PROVABLE, Court, Place, Proof, is_provable
 from harness.report.files import write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.report.table import as_note

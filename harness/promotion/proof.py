@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.contenders import Contender, classical_contender, model_contender
 from harness.data.audit import HELD_OUT
 from harness.data.split import Split, read_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.groups import pooled
 from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
-from harness.looks import Groups, Look, Looks, held_out_groups, write_looks
 from harness.prepare import Prepared
+from harness.promotion.contenders import Contender, classical_contender, model_contender
+from harness.promotion.looks import Groups, Look, Looks, held_out_groups, write_looks
 from harness.search.ledger import read_facts
 from harness.tracking.aliases import SPLIT_TAG, STUDY_TAG, Version
 from harness.tracking.registry import fetch_model

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from harness.errors import PromotionRefused
-from harness.proof import NOT_PROVABLE, Proof
+from harness.promotion.proof import NOT_PROVABLE, Proof
 from harness.report.leaderboard import Leaderboard
 
 T = TypeVar("T")

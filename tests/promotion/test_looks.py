@@ -14,7 +14,16 @@ from harness.data.split import Split, freeze, new_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.groups import GroupCounts, group_counts
 from harness.evaluate.heldout import held_out_test
-from harness.looks import FOLDER, Groups, Looks, Side, for_reports, held_out_groups, looks_of, note_looks
+from harness.promotion.looks import (
+    FOLDER,
+    Groups,
+    Looks,
+    Side,
+    for_reports,
+    held_out_groups,
+    looks_of,
+    note_looks,
+)
 from harness.search.ledger import read_looks
 
 GROUPS: Groups = {f"g{number}": [f"{number} front", f"{number} back"] for number in range(10)}

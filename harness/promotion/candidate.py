@@ -12,7 +12,7 @@ from harness.errors import PromotionRefused
 from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
 from harness.prepare import study_of
-from harness.proof import NOT_PROVABLE, Proof
+from harness.promotion.proof import NOT_PROVABLE, Proof
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import CHAMPION, SPLIT_TAG, STUDY_TAG, TRIAL_TAG
 from harness.tracking.home import home_id
@@ -175,11 +175,13 @@ def model_settings(study: Study, threshold: float) -> dict[str, Any]:
     """Return what the served model reads: its network, how pictures are shown to it, and the threshold (a logit)."""
     network, _ = architecture(study.network)
     return {
-        "schema": 1,
+        "schema": 2,
         "network": network,
         "size": study.data.size,
         "white": study.data.white,
         "mean": list(MEAN),
         "std": list(STD),
         "threshold": probability(threshold),
+        "flips": False,
+        "scales": [1.0],
     }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from harness.errors import PromotionRefused
-from harness.proof import NOT_PROVABLE, _judged
+from harness.promotion.proof import NOT_PROVABLE, _judged
 
 LOOK: dict[str, Any] = {
     "look": 1,

@@ -19,11 +19,11 @@ from harness.data.audit.masks import masks_of
 from harness.data.cache import build_cache
 from harness.data.pictures import image_pixels, read_file
 from harness.evaluate.groups import GroupCounts, counts_of_rows
-from harness.looks import Side
 from harness.model.classical import best_variant
 from harness.model.metrics import count_pixels
 from harness.model.predict import Logits, Pictures, Pixels, Predictor, Size, predict_photos
 from harness.prepare import Prepared
+from harness.promotion.looks import Side
 from harness.tracking.registry import open_model
 from harness.tracking.served_model import Segmenter
 
@@ -55,9 +55,10 @@ class Stored:
 def model_contender(
     name: str, settings: Mapping[str, Any], weights: Sequence[Path], today: Prepared, **of: Any
 ) -> Contender:
-    """Return the mean of fold models at its threshold; the digest is of weights and threshold."""
+    """Return the mean of fold models at its threshold; the digest is of weights, threshold and further views."""
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in weights]
-    content = json.dumps([*digests, settings["threshold"]])
+    views = [settings["flips"], settings["scales"]]
+    content = json.dumps([*digests, settings["threshold"], *([] if views == [False, [1.0]] else views)])
     side = Side(name, hashlib.sha256(content.encode()).hexdigest(), **of)
 
     def count() -> GroupCounts:
