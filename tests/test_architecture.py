@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "harness"
 
 # From top to bottom; a file imports only what stands above it, or left of it in its own row.
 ROWS = """
-errors masking stopping choices complaint paths ranges settings config studyfile
+errors masking stopping choices complaint paths ranges settings sections config studyfile
 data.pictures data.kept data.copies.fingerprint data.copies.align data.copies.recognize data.copies.plants \
 data.copies.calibrate data.copies.shared data.copies.canary data.copies.movements data.copies.candidates \
 data.copies.noise data.copies.featureless data.copies.find data.copies.join data.copies.search \
