@@ -121,7 +121,7 @@ def promote(name: str, home: Path, force: str | None) -> dict[str, Any]:
     again = partial(audit_again, board.facts, study.data.dataset, **places)
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     try:
-        done = promote_best(Place(store, ledger.parent, CACHES, tell), board, again, force)
+        done = promote_best(Place(store, ledger.parent, CACHES, tell), board, again, study.promote, force)
     finally:  # a refusal is a result too
         show_looks(store, ledger, tell)
     console.print(

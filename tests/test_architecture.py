@@ -21,7 +21,7 @@ data.proof.streams data.proof.prove data.proof.findings
 model.networks model.loss_terms model.losses model.histogram model.objects model.boundary model.metrics \
 model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
-train.start train.validation train.fold train.resume train.foldrun train.maps
+train.start train.validation train.fold train.resume train.foldrun train.refit train.maps
 evaluate.version evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.groups \
 evaluate.intervals evaluate.scores evaluate.comparisons evaluate.optimism evaluate.heldout
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
@@ -29,12 +29,13 @@ search.trial search.tables search.groups search.database search.lock search.prun
 search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
 tracking.attachments tracking.delivery tracking.sender tracking.reconcile \
-tracking.served_model tracking.trusted tracking.aliases tracking.mover tracking.registry
+tracking.served_model tracking.graphs tracking.trusted tracking.aliases tracking.mover tracking.registry
 report.evidence report.leaderboard report.words report.table report.markup report.plot report.foldfiles \
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen variants splitting prepare reproduce
-promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.promote
+promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.views \
+promotion.making promotion.promote
 progress retell showcase nested drive results doctor
 study
 """

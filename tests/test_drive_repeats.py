@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.config import Promote
 from harness.drive import drive
 from harness.prepare import Prepared, prepare
 from harness.promotion.promote import promote_best
@@ -62,7 +63,8 @@ def test_baselines_are_scored_on_every_fold(ran: tuple[Prepared, Leaderboard, Pa
 def test_the_promoted_model_holds_every_fold(ran: tuple[Prepared, Leaderboard, Path]) -> None:
     prepared, board, home = ran
     store = open_store(home)
-    done = promote_best(Place(store, home / "work" / prepared.key, home, print), board, lambda: prepared)
+    place = Place(store, home / "work" / prepared.key, home, print)
+    done = promote_best(place, board, lambda: prepared, Promote(graphs=()))
     version = store.client().get_model_version(done.model, done.version)
     assert version.tags["harness.iou_mean"] == repr(done.iou_mean)
     (written,) = (home / "artifacts").rglob("MLmodel")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import Study
+from harness.config import Promote, Study
 from harness.errors import PromotionRefused
 from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
 from harness.prepare import study_of
 from harness.promotion.proof import NOT_PROVABLE, Proof
 from harness.report.leaderboard import Leaderboard
-from harness.tracking.aliases import CHAMPION, SPLIT_TAG, STUDY_TAG, TRIAL_TAG
+from harness.tracking.aliases import CHAMPION, SPLIT_TAG, STUDY_TAG, TRIAL_TAG, Version
 from harness.tracking.home import home_id
 from harness.tracking.runs import (
     OwnRuns,
@@ -25,12 +25,14 @@ from harness.tracking.runs import (
     refuse_altered_report,
 )
 from harness.tracking.store import Store
-from harness.train.foldrun import committed_result, fold_folder
+from harness.train.foldrun import FoldResult, committed_result, fold_folder
 
 AT_HEADLINE = 0.0  # logit, of probability .5
 THRESHOLD_TAG, CLAIM_TAG = "harness.threshold", "harness.claim"  # of a version
+MADE_TAG = "harness.model"  # of a version: what it was made of, `made_as`
 FORCED_TAG = "harness.forced"  # of one that was promoted against the rules: the reason
 LOOK_TAG, HELDOUT_IOU_TAG = "harness.heldout_look", "harness.heldout_iou"  # of one that was looked at
+WORTH_TAG = "harness.heldout_"  # and a name of `contenders.Seen.worth`, of such a one
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class Promotion:
     iou_mean: float
     iou_std: float
     previous: str | None
+    made_as: str
     threshold: float
     threshold_chosen: bool  # on all folds; else the headline's, as nothing is kept to choose one from
     claim: str
     look: int | None
     heldout_iou: float | None
+    heldout_worth: Mapping[str, float]
 
     @property
     def uri(self) -> str:
@@ -61,15 +65,25 @@ class Promotion:
     def threshold_sentence(self) -> str:
         """Return for people what a pixel's probability is compared with, and where that is from."""
         where = (
-            "the best of single fold models on all folds; what would be best for their mean is not measured"
+            "the best of single fold models on all folds"
             if self.threshold_chosen
             else "the headline's, since its folds were committed before anything was kept to choose another from"
         )
-        measured = (
-            f"; at it their mean has IoU {self.heldout_iou:.4f} on held-out groups" if self.look else ""
-        )
         cut = f"{probability(self.threshold):.4f} (logit {self.threshold:g})"
-        return f"target from probability {cut}: {where}{measured}"
+        return f"target from probability {cut}: {where}; {self._measured}"
+
+    @property
+    def _measured(self) -> str:
+        """Return what held-out groups say of the threshold and the probabilities of what was promoted."""
+        if not self.look:
+            return f"what would be best for this model ({self.made_as}) and its calibration are not measured"
+        at_it = f"at it this model ({self.made_as}) has IoU {self.heldout_iou:.4f} on held-out groups"
+        if "best_iou" not in self.heldout_worth:  # looked at by older code
+            return at_it
+        best, logit = self.heldout_worth["best_iou"], self.heldout_worth["best_threshold"]
+        error = self.heldout_worth.get("calibration_error")
+        calibrated = "" if error is None else f", its calibration error there is {error:.4f}"
+        return f"{at_it}, {best:.4f} at the best threshold for these alone (logit {logit:g}){calibrated}"
 
 
 @dataclass(frozen=True)
@@ -81,8 +95,8 @@ class Candidate:
     runs: OwnRuns | None
     run: str
     threshold: float
-    settings: Mapping[str, Any]
-    weights: Sequence[Path]
+    study: Study  # with the trial's parameters
+    folds: Sequence[FoldResult]
 
     @property
     def trial(self) -> int:
@@ -102,7 +116,21 @@ class Candidate:
         refuse_altered_report(self.runs, self.facts["key"])
         return f"SHA-256 {str(self.facts['leakage_sha256'])[:16]}"
 
-    def tags(self, proof: Proof, forced: str | None) -> dict[str, str]:
+    def is_in(self, version: Version, made: str) -> bool:
+        """Tell whether a version is this trial's, made in the same way."""
+        own = (version.tags.get(STUDY_TAG), version.tags.get(TRIAL_TAG), self.made_of(version.tags))
+        return own == (self.facts["key"], str(self.trial), made)
+
+    def made_of(self, tags: Mapping[str, str]) -> str:
+        """Return what a version with these tags was made of; those that do not say are ensembles."""
+        return tags.get(MADE_TAG, made_as(Promote(), len(self.folds)))
+
+    def settings(self, wanted: Promote) -> dict[str, Any]:
+        """Return what the served model reads."""
+        views = {"flips": wanted.flips, "scales": list(wanted.scales)}
+        return model_settings(self.study, self.threshold) | views
+
+    def tags(self, proof: Proof, forced: str | None, made: str) -> dict[str, str]:
         """Return what its version carries; `forced` is the reason, if it is promoted against the rules."""
         tags = {
             STUDY_TAG: self.facts["key"],
@@ -114,11 +142,13 @@ class Candidate:
             "harness.data": self.facts["data"],
             THRESHOLD_TAG: repr(self.threshold),
             CLAIM_TAG: proof.claim,
+            MADE_TAG: made,
         }
         if forced is not None:
             tags[FORCED_TAG] = forced
         if proof.look is not None:
             tags |= {LOOK_TAG: str(proof.look), HELDOUT_IOU_TAG: repr(proof.iou)}
+            tags |= {f"{WORTH_TAG}{name}": repr(value) for name, value in proof.worth.items()}
         return tags
 
     def promoted(self, tags: Mapping[str, str], version: str, previous: str | None) -> Promotion:
@@ -130,11 +160,13 @@ class Candidate:
             iou_mean=self.best["iou_mean"],
             iou_std=self.best["iou_std"],
             previous=previous,
+            made_as=self.made_of(tags),
             threshold=float(tags.get(THRESHOLD_TAG, AT_HEADLINE)),
             threshold_chosen=THRESHOLD_TAG in tags and self.best.get("threshold") is not None,
             claim=tags.get(CLAIM_TAG, f"{NOT_PROVABLE}: promoted when nothing was asked for"),
             look=int(tags[LOOK_TAG]) if LOOK_TAG in tags else None,
             heldout_iou=float(tags[HELDOUT_IOU_TAG]) if LOOK_TAG in tags else None,
+            heldout_worth=_worth(tags),
         )
 
 
@@ -152,8 +184,26 @@ def read_candidate(board: Leaderboard, store: Store, work: Path, tell: Callable[
     runs = own_runs(store, client, facts["key"], home_id(work.parents[1], store, tell))
     run = find_trial_run(runs, facts["key"], trial)
     threshold = AT_HEADLINE if best.get("threshold") is None else float(best["threshold"])
-    weights = [fold.weights for fold in folds]
-    return Candidate(facts, best, runs, run, threshold, model_settings(study, threshold), weights)
+    return Candidate(facts, best, runs, run, threshold, study, folds)
+
+
+def made_as(wanted: Promote, folds: int) -> str:
+    """Return of what a model is made, in words; what predicts otherwise has other words."""
+    kinds = {
+        "ensemble": f"ensemble of {folds} folds",
+        "refit": "refit on all folds",
+        "best_fold": "best fold",
+    }
+    flips = ", mirrored views" if wanted.flips else ""
+    scales = (
+        f", scales {' '.join(f'{scale:g}' for scale in wanted.scales)}" if wanted.scales != (1.0,) else ""
+    )
+    return f"{kinds[wanted.model]}{flips}{scales}"
+
+
+def _worth(tags: Mapping[str, str]) -> dict[str, float]:
+    names = ("calibration_error", "best_threshold", "best_iou")
+    return {name: float(tags[f"{WORTH_TAG}{name}"]) for name in names if f"{WORTH_TAG}{name}" in tags}
 
 
 def _refuse_another_report(facts: Mapping[str, Any], attached: bytes, referred: Mapping[str, str]) -> None:

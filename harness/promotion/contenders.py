@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from harness.config import Data
 from harness.data.audit import HELD_OUT
 from harness.data.audit.masks import masks_of
 from harness.data.cache import build_cache
 from harness.data.pictures import image_pixels, read_file
+from harness.evaluate.calibration import calibration_error
 from harness.evaluate.groups import GroupCounts, counts_of_rows
 from harness.model.classical import best_variant
+from harness.model.histogram import FINE, THRESHOLDS, Histogram, bins_of, counts_above, histogram_of
 from harness.model.metrics import count_pixels
-from harness.model.predict import Logits, Pictures, Pixels, Predictor, Size, predict_photos
+from harness.model.predict import Logits, Photo, Pictures, Pixels, Predictor, Size, predict_photos
 from harness.prepare import Prepared
 from harness.promotion.looks import Side
 from harness.tracking.registry import open_model
@@ -29,11 +32,26 @@ from harness.tracking.served_model import Segmenter
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a side predicts: counts at its threshold, a photograph a row, and what its probabilities are worth.
+
+    worth: calibration_error, best_threshold (logit) and best_iou (pooled, there); nothing of what has none.
+    """
+
+    rows: pd.DataFrame
+    worth: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> GroupCounts:
+        return counts_of_rows(self.rows)
+
+
+@dataclass(frozen=True)
 class Contender:
-    """A side of the test; `count` predicts the held-out pictures, which is a look at them."""
+    """A side of the test; `look` predicts the held-out pictures, which is a look at them."""
 
     side: Side
-    count: Callable[[], GroupCounts]
+    look: Callable[[], Seen]
 
 
 @dataclass(frozen=True)
@@ -61,11 +79,11 @@ def model_contender(
     content = json.dumps([*digests, settings["threshold"], *([] if views == [False, [1.0]] else views)])
     side = Side(name, hashlib.sha256(content.encode()).hexdigest(), **of)
 
-    def count() -> GroupCounts:
-        stored = Stored(today.samples, today.root, today.study.data)
-        return held_out_counts(partial(_above, open_model(settings, weights)), stored, today)
+    def look() -> Seen:
+        pictures = Stored(today.samples, today.root, today.study.data)
+        return seen_by_model(settings, weights, pictures, _held_out(today))
 
-    return Contender(side, count)
+    return Contender(side, look)
 
 
 def classical_contender(today: Prepared, caches: Path) -> Contender:
@@ -74,20 +92,51 @@ def classical_contender(today: Prepared, caches: Path) -> Contender:
     seen = np.flatnonzero(today.split.of(samples) != HELD_OUT)
     name, predictor = best_variant("classical", cache, samples.iloc[seen].set_axis(seen))
     side = Side(f"the baseline without learning ({name})", hashlib.sha256(name.encode()).hexdigest())
-    return Contender(side, partial(held_out_counts, predictor, cache, today))
+    return Contender(side, lambda: Seen(_rows(predictor, cache, _held_out(today))))
 
 
-def held_out_counts(predictor: Predictor, pictures: Pictures, today: Prepared) -> GroupCounts:
-    """Return the counts of the held-out groups; each source pixel counts once."""
+def seen_by_model(
+    settings: Mapping[str, Any], weights: Sequence[Path], pictures: Pictures, samples: pd.DataFrame
+) -> Seen:
+    """Return what a model predicts, as it is served, of samples whose index labels are their positions."""
+    cut, bins = np.float32(settings["threshold"]), Histogram(np.zeros(FINE, int), np.zeros(FINE, int))
+
+    def collect(photo: Photo) -> None:
+        probability = (photo.logits.astype(np.float64) + cut).clip(1e-12, 1 - 1e-12)
+        own = histogram_of(bins_of(logit(probability).astype(np.float32)), photo.truth)
+        for total, one in zip(bins, own, strict=True):
+            total += one
+
+    rows = _rows(partial(_above, open_model(settings, weights)), pictures, samples, collect)
+    return Seen(rows, _worth(bins))
+
+
+def _worth(bins: Histogram) -> dict[str, float]:
+    tp, fp = counts_above(bins.positive), counts_above(bins.negative)
+    iou = tp / np.maximum(bins.positive.sum() + fp, 1)
+    best, error = int(np.argmax(iou)), calibration_error(bins)
+    found = {"best_threshold": float(THRESHOLDS[best]), "best_iou": float(iou[best])}
+    return found if error is None else found | {"calibration_error": error}
+
+
+def _held_out(today: Prepared) -> pd.DataFrame:
     positions = today.split.held_out(today.samples)
-    samples = today.samples.iloc[positions].set_axis(positions)
+    return today.samples.iloc[positions].set_axis(positions)
+
+
+def _rows(
+    predictor: Predictor,
+    pictures: Pictures,
+    samples: pd.DataFrame,
+    collect: Callable[[Photo], None] = lambda photo: None,
+) -> pd.DataFrame:
+    """Return a row of counts a photograph; each source pixel counts once."""
     rows = []
     for photo in predict_photos(predictor, pictures, samples, batch=1):
         counts = count_pixels(photo.logits > 0, photo.truth)
-        rows.append(
-            {"group": photo.group, "fold": 0, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn},
-        )
-    return counts_of_rows(pd.DataFrame(rows))
+        collect(photo)
+        rows.append({"group": photo.group, "fold": 0, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn})
+    return pd.DataFrame(rows)
 
 
 def _above(model: Segmenter, images: Sequence[Pixels], sizes: Sequence[Size]) -> list[Logits]:

@@ -1,7 +1,7 @@
 """The rules of a promotion: what was found of a candidate, what it is held to, and whether it passes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from harness.errors import PromotionRefused
@@ -66,7 +66,7 @@ class Gate:
         failed = ", ".join(rule.name for rule in self.rules if not rule.passed)
         if not failed:
             return proof
-        return Proof(f"Forced ({self.force}) against: {failed}. {proof.claim}", proof.look, proof.iou)
+        return replace(proof, claim=f"Forced ({self.force}) against: {failed}. {proof.claim}")
 
     @property
     def has_judged(self) -> bool:

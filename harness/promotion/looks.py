@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,8 +88,11 @@ class Looks:
             self._append(look)
             return look
 
-    def conclude(self, look: Look, test: HeldOutTest, iou: float) -> Look:
-        """Write what a look showed, once: gain, low, high, p_value, better, sentence, tell_apart (groups), iou."""
+    def conclude(self, look: Look, test: HeldOutTest, own: Mapping[str, Any]) -> Look:
+        """Write what a look showed, once: gain, low, high, p_value, better, sentence, tell_apart (groups).
+
+        `own` is of the candidate alone: iou (pooled), worth (see contenders.Seen).
+        """
         with self._alone():
             known = self._known(Side(**look["candidate"]), Side(**look["rival"]))
             if known is not None and "sentence" in known:  # another process was at the same look
@@ -101,8 +104,8 @@ class Looks:
                 "p_value": test.p_value,
                 "better": test.better,
                 "tell_apart": test.groups,
-                "iou": iou,
                 "sentence": test.sentence,
+                **own,
             }
             self._append(look | result)
             return look | result

@@ -2,23 +2,26 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.config import Promote
 from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, ModelRefused, PromotionRefused
 from harness.prepare import Prepared
-from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, read_candidate
+from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, made_as, read_candidate
 from harness.promotion.contenders import model_contender
 from harness.promotion.gate import Gate, evidence_of
+from harness.promotion.making import Made, made_of
 from harness.promotion.proof import NOT_PROVABLE, Court, Place, Proof, is_provable
 from harness.report.files import write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.report.table import as_note
 from harness.search.database import optuna_url
 from harness.search.lock import DriverLock, only_promotion
-from harness.tracking.aliases import STUDY_TAG, TRIAL_TAG, Version
+from harness.tracking.aliases import CHALLENGER, Action, Version, named_version, versions
 from harness.tracking.home import home_id
 from harness.tracking.mover import Mover
 from harness.tracking.registry import flaw, log_model, register
@@ -27,19 +30,24 @@ from harness.tracking.store import Store
 
 
 def promote_best(
-    place: Place, board: Leaderboard, audit_again: Callable[[], Prepared], force: str | None = None
+    place: Place,
+    board: Leaderboard,
+    audit_again: Callable[[], Prepared],
+    wanted: Promote,
+    force: str | None = None,
 ) -> Promotion:
-    """Register the fold models of a study's best trial as one model and set the alias, where its rules allow it.
+    """Register a model of a study's best trial, made as `wanted`, and set the alias, where its rules allow it.
 
-    Nothing is trained. Of the trial that is the champion it changes nothing, and looks at nothing. Promotions of one
-    model wait for each other, so each is held against the champion that the one before it left. The rules, passed or
-    not, are attached to the trial's run. `force`, a reason, promotes against the rules of evidence, never against
-    those of integrity, and stands on the version and in the history.
+    Nothing is trained, but a refit. Of the model that is the champion it changes nothing, and looks at nothing.
+    Promotions of one model wait for each other, so each is held against the champion that the one before it left. The
+    rules, passed or not, are attached to the trial's run. `force`, a reason, promotes against the rules of evidence,
+    never against those of integrity, and stands on the version and in the history. What is not shown to be better than
+    the champion becomes the challenger.
 
     Raises PromotionRefused without a complete trial; of integrity, where the leakage report on the study's run is not
     the one that the trial refers to, or not as it was attached, where data or split are no longer those it was trained
-    on, or leak; of evidence, see `evidence_of` and `Court.prove`. DataError where a fold's files are not those that
-    were committed.
+    on, or leak; of evidence, see `evidence_of`, `Made.rules` and `Court.prove`. ModelRefused where a graph is not equal
+    to the networks. DataError where a fold's files are not those that were committed.
     """
     candidate = read_candidate(board, place.store, place.work, place.tell)
     facts, client, gate = board.facts, place.store.client(), Gate(candidate.key, force)
@@ -50,16 +58,23 @@ def promote_best(
         data = f"manifest {str(facts['data'])[:16]}, as it was trained on"
         today = gate.hold("data", data, audit_again, lambda one: f"manifest {one.manifest[:16]}")
         gate.hold("leaks", "none today, on its split", partial(_refuse_leaks_of_today, facts, today.report))
+        made = made_as(wanted, len(candidate.folds))
         with only_promotion(optuna_url(place.home), facts["name"], place.tell) as lock:
             before = mover.settle()
-            if before and _means(before, facts["key"], candidate.trial):
-                return _again(candidate, before, mover, lock)
-            gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
-            name, of = f"trial {candidate.trial}", {"study": facts["key"], "trial": candidate.trial}
-            contender = model_contender(name, candidate.settings, candidate.weights, today, **of)
-            proof = gate.judge(partial(Court(today, place).prove, contender, before))
-            tags = candidate.tags(proof, force if gate.was_forced else None)
-            return _promoted(candidate, tags, before, mover, lock)
+            held = before if before and candidate.is_in(before, made) else None
+            why = flaw(client, held, wanted.graphs) if held else ""
+            if held and not why:
+                return candidate.promoted(held.tags, held.version, None)
+            if not held:
+                gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
+            with made_of(candidate, wanted, today, place) as model:
+                step = _Step(candidate, model, made, before, mover, lock)
+                if held:
+                    place.tell(f"{why}: it is registered anew, from the trial's own files")
+                    return step.promote(_known_tags(candidate, made, held))
+                gate.weigh(model.rules(wanted, candidate.best.get("calibration_error")))
+                proof = _judged(step, Court(today, place, wanted.margin), gate)
+                return step.promote(candidate.tags(proof, force if gate.was_forced else None, made))
 
 
 @contextmanager
@@ -75,29 +90,77 @@ def _shown(store: Store, candidate: Candidate, gate: Gate) -> Iterator[None]:
         show_gate(store.client(), candidate.run, gate.as_dict(), "")
 
 
-def _promoted(
-    candidate: Candidate, tags: Mapping[str, str], before: Version | None, mover: Mover, lock: DriverLock
-) -> Promotion:
-    """Make the candidate the champion: the move is written down, then made, so that one that is killed is known."""
-    client, name = mover.client, mover.name
-    source = log_model(client, candidate.run, settings=candidate.settings, weights=candidate.weights)
-    lock.hold()
-    move = mover.begin("promote", before=before, version="", why=tags[CLAIM_TAG])
-    version = register(client, name, source=source, run_id=candidate.run, tags=tags, made_by=move.id)
-    lock.hold()
-    mover.finish(move, version)
-    return candidate.promoted(tags, version, before.version if before else None)
+@dataclass(frozen=True)
+class _Step:
+    """One move that is to be made: with which model, from which champion, by whom."""
+
+    candidate: Candidate
+    model: Made
+    made: str
+    before: Version | None
+    mover: Mover
+    lock: DriverLock
+
+    def promote(self, tags: Mapping[str, str]) -> Promotion:
+        """Make the candidate the champion."""
+        version = self._carry_out("promote", tags)
+        return self.candidate.promoted(tags, version, self.before.version if self.before else None)
+
+    def challenge(self, why: str) -> None:
+        """Make the candidate the challenger, unless it is; a version of it that is there keeps its tags."""
+        mover, claim = self.mover, f"Challenger, not shown to be better. {why}"
+        now = named_version(mover.client, mover.name, CHALLENGER)
+        if now is not None and self.candidate.is_in(now, self.made):
+            return
+        known = next((one for one in versions(mover.client, mover.name) if self._is(one)), None)
+        if known is None:
+            self._carry_out("challenge", self.candidate.tags(Proof(claim), None, self.made))
+        else:
+            move = mover.begin("challenge", before=self.before, version=known.version, why=claim)
+            mover.finish(move, known.version)
+
+    def _is(self, version: Version) -> bool:
+        return self.candidate.is_in(version, self.made) and not flaw(
+            self.mover.client, version, sorted(self.model.graphs.files)
+        )
+
+    def _carry_out(self, action: Action, tags: Mapping[str, str]) -> str:
+        """Write the move down, then make it, so that one that is killed is known; return the version."""
+        client, name, run = self.mover.client, self.mover.name, self.candidate.run
+        model = self.model
+        source = log_model(
+            client,
+            run,
+            settings=model.settings,
+            weights=model.weights,
+            graphs=model.graphs,
+            example=model.example,
+        )
+        self.lock.hold()
+        move = self.mover.begin(action, before=self.before, version="", why=tags[CLAIM_TAG])
+        version = register(client, name, source=source, run_id=run, tags=tags, made_by=move.id)
+        self.lock.hold()
+        self.mover.finish(move, version)
+        return version
 
 
-def _again(candidate: Candidate, before: Version, mover: Mover, lock: DriverLock) -> Promotion:
-    """Return what the champion is; one that this code cannot read is registered anew, with what was proven of it."""
-    why = flaw(mover.client, before)
-    if not why:
-        return candidate.promoted(before.tags, before.version, None)
-    mover.tell(f"{why}: it is registered anew, from the trial's own files")
+def _judged(step: _Step, court: Court, gate: Gate) -> Proof:
+    """Return what unseen data prove; what they do not prove against a champion becomes the challenger."""
+    candidate, model = step.candidate, step.model
+    name, of = f"trial {candidate.trial}", {"study": candidate.facts["key"], "trial": candidate.trial}
+    contender = model_contender(name, model.settings, model.weights, court.today, **of)
+    try:
+        return gate.judge(partial(court.prove, contender, step.before))
+    except PromotionRefused as error:
+        if step.before is not None:
+            step.challenge(str(error))
+        raise
+
+
+def _known_tags(candidate: Candidate, made: str, before: Version) -> dict[str, str]:
+    """Return what the champion carries, for its registration anew: what was proven of it stays."""
     known = {name: value for name, value in before.tags.items() if name.startswith("harness.")}
-    tags = candidate.tags(Proof(known.get(CLAIM_TAG, NOT_PROVABLE)), None) | known
-    return _promoted(candidate, tags, before, mover, lock)
+    return candidate.tags(Proof(known.get(CLAIM_TAG, NOT_PROVABLE)), None, made) | known
 
 
 def roll_back(store: Store, home: Path, name: str, why: str, tell: Callable[[str], None]) -> tuple[str, str]:
@@ -108,10 +171,6 @@ def roll_back(store: Store, home: Path, name: str, why: str, tell: Callable[[str
     mover = Mover(store.client(), name, home_id(home, store, tell), tell)
     with only_promotion(optuna_url(home), name, tell):
         return mover.roll_back(why)
-
-
-def _means(version: Version, study: str, trial: int) -> bool:
-    return (version.tags.get(STUDY_TAG), version.tags.get(TRIAL_TAG)) == (study, str(trial))
 
 
 def show_looks(store: Store, ledger: Path, tell: Callable[[str], None]) -> None:

@@ -1,9 +1,9 @@
 """What held-out groups prove of a candidate before it is promoted. Each look at them is counted and paid for."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.audit import HELD_OUT
@@ -33,6 +33,7 @@ class Proof:
     claim: str
     look: int | None = None
     iou: float | None = None  # pooled, on the held-out groups
+    worth: Mapping[str, float] = field(default_factory=dict)  # see Seen; of a look alone
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,14 @@ def is_provable(today: Prepared) -> bool:
 
 @dataclass(frozen=True)
 class Court:
-    """What a candidate is judged with: the data as audited today, the registered models, where looks are counted."""
+    """What a candidate is judged with: the data as audited today, the registered models, where looks are counted.
+
+    margin: the least gain of IoU over the champion, which the whole interval must show.
+    """
 
     today: Prepared
     place: Place
+    margin: float = 0.0
 
     def prove(self, candidate: Contender, champion: Version | None) -> Proof:
         """Hold a candidate against the champion, or where there is none against the baseline without learning.
@@ -77,7 +82,7 @@ class Court:
         looks = Looks(self.place.home, groups, self.place.tell)
         with self._rival(champion, groups) as rival:
             try:
-                return _judged(self._look(candidate, rival, looks), champion)
+                return _judged(self._look(candidate, rival, looks), champion, self.margin)
             finally:
                 write_looks(self.place.work, looks.all())
 
@@ -93,9 +98,9 @@ class Court:
             f"held-out groups: look {look['look']} of {LOOKS} at {len(looks.groups)} groups, {candidate.side.name} "
             f"against {rival.side.name}"
         )
-        counts = candidate.count()
-        test = held_out_test(counts, rival.count(), look=look["look"])
-        return looks.conclude(look, test, float(pooled(counts)))
+        seen = candidate.look()
+        test = held_out_test(seen.counts, rival.look().counts, look=look["look"])
+        return looks.conclude(look, test, {"iou": float(pooled(seen.counts)), "worth": dict(seen.worth)})
 
     @contextmanager
     def _rival(self, champion: Version | None, groups: Groups) -> Iterator[Contender]:
@@ -150,14 +155,21 @@ class Court:
         return found
 
 
-def _judged(look: Look, champion: Version | None) -> Proof:
+def _judged(look: Look, champion: Version | None, margin: float) -> Proof:
     claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
-    proof = Proof(claim, int(look["look"]), float(look["iou"]))
+    proof = Proof(claim, int(look["look"]), float(look["iou"]), look.get("worth", {}))
+    if champion is not None:
+        if not look["better"]:
+            raise PromotionRefused(f"{claim} Version {champion.version} stays the champion.")
+        if margin and look["low"] < margin:
+            raise PromotionRefused(
+                f"{claim} The study asks for a gain of {margin:g} or more (promote.margin), and the interval begins at "
+                f"{look['low']:+.4f}: version {champion.version} stays the champion."
+            )
+        return proof
     if look["better"]:
         return proof
-    if champion is not None:
-        raise PromotionRefused(f"{claim} Version {champion.version} stays the champion.")
     if not can_be_proven(look["tell_apart"], look=look["look"]):
         few = f"{NOT_PROVABLE}: only {look['tell_apart']} held-out groups tell the two apart"
-        return Proof(f"{few}. {claim}", proof.look, proof.iou)
+        return replace(proof, claim=f"{few}. {claim}")
     raise PromotionRefused(f"{claim} That it is better than no learning is not shown; nothing is promoted.")

@@ -6,18 +6,18 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import RegisteredModel
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from harness.errors import TrackingError
 
-CHAMPION, PREVIOUS = "champion", "previous"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 STUDY_TAG, TRIAL_TAG = "harness.study", "harness.trial"
 SPLIT_TAG = "harness.split"
 MADE_BY = "harness.made_by"  # of a version: the `id` of the move that it was made for
 MOVE = "harness.move."  # and a number, of a registered model
 
-Action = Literal["promote", "rollback", "by hand"]
+Action = Literal["promote", "rollback", "by hand", "challenge"]  # the last one leaves the champion
 State = Literal["begun", "done", "left"]
 
 
@@ -36,6 +36,8 @@ class Version:
 class Move:
     """How the champion changed: from version `before` to `version`, either empty for none; `at` in UTC.
 
+    A challenge leaves `before` the champion, and `version` is the challenger then.
+
     begun: written, and under way or killed; done: the aliases are moved; left: they were not and will not be.
     """
 
@@ -53,9 +55,15 @@ class Move:
         return f"{self.home}/{self.number}"
 
     @property
+    def alias(self) -> str:
+        """Return the alias that is moved."""
+        return CHALLENGER if self.action == "challenge" else CHAMPION
+
+    @property
     def sentence(self) -> str:
         """Return the move in one line."""
-        what = f"{named(self.before)} -> {named(self.version)}"
+        between = "->" if self.alias == CHAMPION else "stays, and beside it"
+        what = f"{named(self.before)} {between} {named(self.version)}"
         ended = {"done": "", "begun": " (not finished)", "left": " (was killed; nothing was moved)"}[
             self.state
         ]
@@ -64,7 +72,12 @@ class Move:
 
 def champion(client: MlflowClient, name: str) -> Version | None:
     """Return the version that holds the alias `champion`, None where there is none."""
-    number = aliases(client, name).get(CHAMPION)
+    return named_version(client, name, CHAMPION)
+
+
+def named_version(client: MlflowClient, name: str, alias: str) -> Version | None:
+    """Return the version that holds an alias, None where there is none."""
+    number = aliases(client, name).get(alias)
     return None if number is None else version_of(client, name, number)
 
 
@@ -76,7 +89,19 @@ def version_of(client: MlflowClient, name: str, number: str) -> Version | None:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
-    return Version(name, str(found.version), found.run_id or "", found.source or "", dict(found.tags))
+    return _version(found)
+
+
+def versions(client: MlflowClient, name: str) -> list[Version]:
+    """Return every version of a model, the newest first."""
+    found = [_version(one) for one in client.search_model_versions(f"name='{name}'")]
+    return sorted(found, key=lambda one: -int(one.version))
+
+
+def _version(found: ModelVersion) -> Version:
+    return Version(
+        found.name, str(found.version), found.run_id or "", found.source or "", dict(found.tags or {})
+    )
 
 
 def aliased_trials(client: MlflowClient, name: str) -> set[tuple[str, int]]:
@@ -101,7 +126,7 @@ def moves(client: MlflowClient, name: str) -> list[Move]:
 def standing(done: Sequence[Move]) -> list[str]:
     """Return the versions that became champion one after the other, the last one last; a rollback takes some away."""
     held: list[str] = []
-    for move in done:
+    for move in (one for one in done if one.alias == CHAMPION):
         while move.action == "rollback" and held and held[-1] != move.version:
             held.pop()
         if move.version and held[-1:] != [move.version]:
@@ -119,7 +144,7 @@ def disagreement(client: MlflowClient, name: str) -> str:
 
 def told_champion(written: Sequence[Move]) -> str:
     """Return the version that is champion by the moves, empty for none."""
-    done = [move for move in written if move.state == "done"]
+    done = [move for move in written if move.state == "done" and move.alias == CHAMPION]
     return done[-1].version if done else ""
 
 

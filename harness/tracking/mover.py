@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from harness.errors import PromotionRefused
 from harness.tracking.aliases import (
+    CHALLENGER,
     CHAMPION,
     MADE_BY,
     PREVIOUS,
@@ -58,6 +59,7 @@ class Mover:
             now = aliases(self.client, self.name).get(CHAMPION, "")
             self._write_next("by hand", told_champion(self._written()), now, said, done=True)
         self._set_previous()
+        self._end_challenge()
         return champion(self.client, self.name)
 
     def begin(self, action: Action, *, before: Version | None, version: str, why: str) -> Move:
@@ -75,9 +77,10 @@ class Mover:
         """Move the aliases to the version that a move is for, and write that it is done."""
         aimed = replace(move, version=version)
         write_move(self.client, self.name, aimed)  # from here on it tells whether the alias has moved
-        self.client.set_registered_model_alias(self.name, CHAMPION, version)
+        self.client.set_registered_model_alias(self.name, move.alias, version)
         write_move(self.client, self.name, replace(aimed, state="done"))
         self._set_previous()
+        self._end_challenge()
 
     def roll_back(self, why: str) -> tuple[str, str]:
         """Let `champion` mean the last version before that is still there; return both, the one that was first.
@@ -113,7 +116,7 @@ class Mover:
                 f"{self.name}: a {move.action} of {move.at} by home {move.home[:8]} is not finished; wait for it, or "
                 "repeat it there if it was killed"
             )
-        now = aliases(self.client, self.name).get(CHAMPION, "")
+        now = aliases(self.client, self.name).get(move.alias, "")
         moved = bool(move.version) and now == move.version
         may_move = move.action == "rollback" and now == move.before
         if moved or (may_move and version_of(self.client, self.name, move.version) is not None):
@@ -149,3 +152,9 @@ class Mover:
             self.client.set_registered_model_alias(self.name, PREVIOUS, before)
         elif before is None and meant is not None:
             self.client.delete_registered_model_alias(self.name, PREVIOUS)
+
+    def _end_challenge(self) -> None:
+        """Let no version be the champion and its own challenger."""
+        now = aliases(self.client, self.name)
+        if CHALLENGER in now and now[CHALLENGER] == now.get(CHAMPION):
+            self.client.delete_registered_model_alias(self.name, CHALLENGER)

@@ -24,10 +24,15 @@ from numpy.typing import NDArray
 
 from harness.errors import ModelRefused
 from harness.tracking.aliases import MADE_BY, TRIAL_TAG, Version, ensure_registered
+from harness.tracking.graphs import Graphs
 from harness.tracking.served_model import Segmenter
 from harness.tracking.trusted import (
+    EQUAL,
+    GRAPH,
     MANIFEST_TAG,
     MODEL_FILE,
+    SETTINGS,
+    WEIGHTS,
     Parts,
     read_parts,
     refuse_untagged,
@@ -35,6 +40,7 @@ from harness.tracking.trusted import (
 )
 
 DIGEST_TAG = "harness.digest"
+NO_GRAPHS = Graphs()
 
 _EXAMPLE_SIDE = 256  # px; the example is stored as text and shown in the UI
 _PACKAGES = (  # what served_model.py imports, and timm, which draws the encoders
@@ -60,23 +66,24 @@ def log_model(
     *,
     settings: Mapping[str, Any],
     weights: Sequence[Path],
+    graphs: Graphs = NO_GRAPHS,
     example: NDArray[np.uint8] | NDArray[np.uint16] | None = None,
 ) -> str:
     """Log the fold models in `weights` (safetensors) as one model of a run; return its URI, `models:/m-...`.
 
-    `settings` is what `served_model.py` reads. The top left 256 px of `example`, gray or RGB, are kept as the
-    input example; nothing is written to the store unless the saved model loads and segments it. Called again,
-    it returns what is there, or completes or mends it: content is known by its digest.
+    `settings` is what `served_model.py` reads, `graphs` are of the same networks. The top left 256 px of `example`,
+    gray or RGB, are kept as the input example; nothing is written to the store unless the saved model loads and
+    segments it. Called again, it returns what is there, or completes or mends it: content is known by its digest.
     """
-    digest = _digest(settings, weights)
+    digest = _digest(settings, weights, sorted(graphs.files))
     picture = np.full((64, 64), 128, np.uint8) if example is None else example[:_EXAMPLE_SIDE, :_EXAMPLE_SIDE]
     run = client.get_run(run_id)
     logged = _find(client, run, digest)
-    if logged is not None and logged.status == LoggedModelStatus.READY and _is_whole(client, logged):
+    if logged is not None and logged.status == LoggedModelStatus.READY and _is_whole(client, logged, graphs):
         return logged.model_uri
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
-        _save(folder, settings, weights, _base64_png(picture))
+        _save(folder, settings, weights, graphs, _base64_png(picture))
         logged = logged or _create(client, run, digest)
         _upload(client, logged, folder)
     return logged.model_uri
@@ -87,8 +94,8 @@ def open_model(settings: Mapping[str, Any], weights: Sequence[Path]) -> Segmente
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder, "model.json")
         described.write_text(json.dumps(settings), encoding="utf-8")
-        artifacts = {"settings": str(described)}
-        artifacts |= {f"weights_{fold}": str(path) for fold, path in enumerate(weights)}
+        artifacts = {SETTINGS: str(described)}
+        artifacts |= {f"{WEIGHTS}{fold}": str(path) for fold, path in enumerate(weights)}
         model = Segmenter()
         model.load_context(SimpleNamespace(artifacts=artifacts))
     return model
@@ -104,14 +111,16 @@ def fetch_model(client: MlflowClient, found: Version, folder: Path) -> Parts:
     return read_parts(_fetched(client, found.source, folder), found.tags, where)
 
 
-def flaw(client: MlflowClient, found: Version) -> str:
-    """Return why a version is not one that this code can read; nothing of one that is."""
+def flaw(client: MlflowClient, found: Version, graphs: Sequence[str]) -> str:
+    """Return why a version is not one that this code can read, or has not these graphs; nothing of one that is."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            fetch_model(client, found, Path(folder))
+            there = sorted(fetch_model(client, found, Path(folder)).graphs)
         except ModelRefused as error:
             return str(error)
-    return ""
+    if there == sorted(graphs):
+        return ""
+    return f"version {found.version} of {found.name}: has the graphs {there}, not {sorted(graphs)}"
 
 
 def register(
@@ -144,12 +153,13 @@ def register(
     return str(known.version)
 
 
-def _digest(settings: Mapping[str, Any], weights: Sequence[Path]) -> str:
+def _digest(settings: Mapping[str, Any], weights: Sequence[Path], graphs: Sequence[str]) -> str:
     """Return SHA-256 (hexadecimal) over all that decides what the model predicts."""
     parts = [
         json.dumps(settings, sort_keys=True).encode(),
         "\n".join(_pins()).encode(),
         MODEL_FILE.read_bytes(),
+        " ".join(graphs).encode(),
     ]
     digests = [hashlib.sha256(part).hexdigest() for part in parts]
     for path in weights:
@@ -167,16 +177,20 @@ def _base64_png(picture: NDArray[Any]) -> str:
     return base64.b64encode(encoded.tobytes()).decode()
 
 
-def _save(folder: Path, settings: Mapping[str, Any], weights: Sequence[Path], example: str) -> None:
+def _save(
+    folder: Path, settings: Mapping[str, Any], weights: Sequence[Path], graphs: Graphs, example: str
+) -> None:
     """Write the model to `folder`, load it from there and run it on `example`."""
     with tempfile.TemporaryDirectory() as temporary:
-        described = Path(temporary, "model.json")
+        described, equal = Path(temporary, "model.json"), Path(temporary, "graphs.json")
         described.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-        files = {f"weights_{fold}": str(path) for fold, path in enumerate(weights)}
+        equal.write_text(json.dumps([one.as_dict() for one in graphs.equal], indent=2), encoding="utf-8")
+        files = {f"{WEIGHTS}{fold}": str(path) for fold, path in enumerate(weights)}
+        files |= {f"{GRAPH}{kind}": str(path) for kind, path in graphs.files.items()} | {EQUAL: str(equal)}
         mlflow.pyfunc.save_model(
             path=folder,
             python_model=MODEL_FILE,
-            artifacts={"settings": str(described), **files},
+            artifacts={SETTINGS: str(described), **files},
             pip_requirements=_pins(),
             signature=_SIGNATURE,
             input_example={"image": [example]},
@@ -193,9 +207,9 @@ def _find(client: MlflowClient, run: Run, digest: str) -> LoggedModel | None:
     return min(found, key=lambda model: model.status != LoggedModelStatus.READY, default=None)
 
 
-def _is_whole(client: MlflowClient, logged: LoggedModel) -> bool:
+def _is_whole(client: MlflowClient, logged: LoggedModel, graphs: Graphs) -> bool:
     version = Version("model", logged.model_id, "", logged.artifact_location, logged.tags)
-    return not flaw(client, version)
+    return not flaw(client, version, sorted(graphs.files))
 
 
 def _fetched(client: MlflowClient, source: str, folder: Path) -> Path:

@@ -22,12 +22,14 @@ MANIFEST_TAG = "harness.manifest"  # of the version: the SHA-256 of that file
 LOADER = "mlflow.pyfunc.loaders.code_model"
 FLAVOR = "python_function"
 MODEL_FILE = Path(__file__).with_name("served_model.py")
-KINDS = (".json", ".safetensors", ".txt", ".yaml", ".py")  # of files, beside MLmodel
+KINDS = (".json", ".safetensors", ".pt2", ".onnx", ".txt", ".yaml", ".py")  # of files, beside MLmodel
 LEFT_BY_OTHERS = (
     "registered_model_meta",
     "__pycache__",
 )  # by MLflow and Python where a model was loaded; never read
-WEIGHTS, SETTINGS = "weights_", "settings"  # names of artifacts
+WEIGHTS, GRAPH = "weights_", "graph_"  # artifacts; a fold's number follows, or a kind of graph
+SETTINGS, EQUAL = "settings", "graphs"  # artifacts; the second is how far graphs are from the networks
+ENDINGS = {SETTINGS: ".json", EQUAL: ".json"} | {f"{GRAPH}{kind}": f".{kind}" for kind in ("pt2", "onnx")}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of an encoder: no hub, no folder
 WANTED = {"schema", "network", "size", "white", "mean", "std", "threshold", "flips", "scales"}  # settings
 OF_NETWORK = {  # arguments of smp.create_model, at most; none of them fetches or opens anything
@@ -38,10 +40,11 @@ AGAIN = "promote its trial again, which registers it anew, or let the alias mean
 
 @dataclass(frozen=True)
 class Parts:
-    """What a model is made of: what `served_model.py` reads, and the weights of the fold models in their order."""
+    """What a model is made of: what `served_model.py` reads, the fold models' weights in their order, its graphs."""
 
     settings: dict[str, Any]
     weights: list[Path]
+    graphs: dict[str, Path]
 
 
 def write_manifest(folder: Path) -> str:
@@ -72,11 +75,14 @@ def read_parts(folder: Path, tags: Mapping[str, str], where: str) -> Parts:
             f"{where}: its code {code!r} is not the model file of this version of harness; {AGAIN}"
         )
     paths = {str(name): _artifact(folder, name, entry, where) for name, entry in flavor["artifacts"].items()}
-    settings = paths.pop(SETTINGS, None)
+    others = {name: paths.pop(name) for name in ENDINGS if name in paths}
     wanted = [f"{WEIGHTS}{fold}" for fold in range(len(paths))]
-    if settings is None or not wanted or set(paths) != set(wanted):
-        raise ModelRefused(f"{where}: its artifacts are not settings and the weights of folds; {AGAIN}")
-    return Parts(_settings(settings, where), [paths[name] for name in wanted])
+    if SETTINGS not in others or not wanted or set(paths) != set(wanted):
+        raise ModelRefused(
+            f"{where}: its artifacts are not settings, the weights of folds, and graphs; {AGAIN}"
+        )
+    graphs = {name.removeprefix(GRAPH): path for name, path in others.items() if name.startswith(GRAPH)}
+    return Parts(_settings(others[SETTINGS], where), [paths[name] for name in wanted], graphs)
 
 
 def _refuse_altered(folder: Path, wanted: str, where: str) -> None:
@@ -119,7 +125,7 @@ def _flavor(folder: Path, where: str) -> dict[str, Any]:
 def _artifact(folder: Path, name: object, entry: object, where: str) -> Path:
     """Return the path of an artifact, which lies in the model's folder."""
     path = entry.get("path") if isinstance(entry, dict) else None
-    ending = ".json" if name == SETTINGS else ".safetensors"
+    ending = ENDINGS.get(str(name), ".safetensors")
     inside = isinstance(path, str) and path.endswith(ending) and path in set(_files(folder, where))
     if not inside:
         raise ModelRefused(

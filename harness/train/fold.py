@@ -16,7 +16,7 @@ from harness.model.losses import Loss, balance
 from harness.model.metrics import iou
 from harness.model.predict import normalize, training_logits
 from harness.train.start import Begun, Epoch, FoldTraining
-from harness.train.validation import check_indices, validate
+from harness.train.validation import check_indices, validate, validated_samples
 
 FULL = 0.99  # share of valid pixels from which a prediction counts as all foreground
 ONE_CLASS_EPOCHS = 2  # validated epochs in a row that make a collapse before the last epoch
@@ -138,6 +138,8 @@ def _take_back(training: FoldTraining, before: tuple[Loss, list[Tensor]]) -> Non
 
 
 def _validated(training: FoldTraining, epoch: Epoch, should_stop: Callable[[], bool]) -> Epoch:
+    if not len(validated_samples(training)):
+        return epoch  # a refit, which has nothing left to validate on
     check_indices(training)
     counts = validate(training, should_stop)
     share = (counts.tp + counts.fp) / max(1, counts.valid)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -137,7 +137,7 @@ def run_fold(job: FoldJob, should_stop: ShouldStop = lambda: False) -> FoldResul
     Raises Collapsed, NotFinite, LeakageError, DataError, Interrupted (the step is saved), Blocked (what was saved
     before is kept); nothing is committed then.
     """
-    with claimed(job.lock, should_stop, _say) as claim:
+    with claimed(job.lock, should_stop, say) as claim:
         if is_committed(job.final):
             with contextlib.suppress(DataError):
                 result = committed_result(job.final)
@@ -152,11 +152,12 @@ def _carry_through(job: FoldJob, claim: Claim, should_stop: ShouldStop) -> None:
     """Commit what another study has committed already, else train from where the last attempt stopped."""
     study, device = Study.model_validate(job.study), pick_device()
     data = FoldData(pd.read_parquet(job.samples), read_split(Path(job.split)), open_cache(Path(job.cache)))
-    owner = _owner(job, study, data.split, device)
+    owner = owner_of(job, study, data.split, device)
     if not _taken_over(job, owner, device):
         training = prepare(study, data, job.fold, repeat=job.repeat, device=device)
         training.parts = job.parts
-        _trained(job, training, Snapshots(job.saved, owner, _say), claim, should_stop)
+        snapshots = Snapshots(job.saved, owner, say)
+        train_and_commit(job, training, snapshots, claim, _write_results, should_stop)
     forget(job)
     if job.shared and committed_result(job.final).parts == 1:  # more parts make other sums
         Shared(Path(job.shared)).offer(_machine(owner, device), job.final)
@@ -175,17 +176,22 @@ def _taken_over(job: FoldJob, owner: str, device: torch.device) -> bool:
     return True
 
 
-def _trained(
-    job: FoldJob, training: FoldTraining, snapshots: Snapshots, claim: Claim, should_stop: ShouldStop
+def train_and_commit(
+    job: FoldJob,
+    training: FoldTraining,
+    snapshots: Snapshots,
+    claim: Claim,
+    write: Callable[[FoldTraining, Path, ShouldStop], Sequence[str]],
+    should_stop: ShouldStop,
 ) -> None:
-    """Train from where the last attempt stopped, and commit."""
+    """Train from where the last attempt stopped, and commit the files that `write` writes and names."""
     if found := snapshots.latest():
         restore(training, found)
     working = fresh_folder(job.working)
     outbox = Outbox(working, [epoch.as_dict() for epoch in training.history])
     try:
         _train(training, outbox, snapshots, claim, should_stop)
-        _write_results(training, working, should_stop)
+        files = write(training, working, should_stop)
         claim.refuse_lost()
     except Interrupted:
         if claim.holds():
@@ -194,7 +200,7 @@ def _trained(
     except (TrainingError, LeakageError):  # would end so again
         snapshots.remove()
         raise
-    commit(working, job.final, FILES)
+    commit(working, job.final, files)
 
 
 def forget(job: FoldJob) -> None:
@@ -202,7 +208,7 @@ def forget(job: FoldJob) -> None:
     shutil.rmtree(job.saved, ignore_errors=True)
 
 
-def _owner(job: FoldJob, study: Study, split: Split, device: torch.device) -> str:
+def owner_of(job: FoldJob, study: Study, split: Split, device: torch.device) -> str:
     """Return the digest of all that decides a training's numbers: settings, data, fold, kind of device, code."""
     settings = study.decisive()
     for name in ("search", "folds", "profile"):  # the folds are in the split
@@ -244,7 +250,7 @@ def pick_device() -> torch.device:
     return torch.device("cpu")
 
 
-def _write_results(training: FoldTraining, working: Path, should_stop: ShouldStop) -> None:
+def _write_results(training: FoldTraining, working: Path, should_stop: ShouldStop) -> Sequence[str]:
     refuse_full_disk(working, sum(value.nbytes for value in training.kept().state_dict().values()))
     kept, epochs = out_of_fold(training, should_stop), training.history
     validated = [e for e in epochs if e.iou is not None]
@@ -271,9 +277,10 @@ def _write_results(training: FoldTraining, working: Path, should_stop: ShouldSto
     content = asdict(result)
     content.pop("folder")
     write_synced(working / RESULT, json.dumps(content, indent=1).encode())
+    return FILES
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -41,7 +41,7 @@ def check_indices(training: FoldTraining) -> str:
     return verify_indices(
         data.samples["group"].tolist(),
         sorted(training.seen),
-        _validation(training).index.tolist(),
+        validated_samples(training).index.tolist(),
         data.split,
         training.fold,
     )
@@ -56,7 +56,7 @@ def _photos(
     bf16 = training.settings.precision == "bf16"
     size = max(1, training.settings.batch_size // training.parts)
     with torch.inference_mode(), torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=bf16):
-        for photo in predict_photos(predictor, training.data.cache, _validation(training), size):
+        for photo in predict_photos(predictor, training.data.cache, validated_samples(training), size):
             if should_stop():
                 raise Interrupted(
                     f"fold {training.fold}: stopped while validating after step {training.step}"
@@ -69,7 +69,7 @@ def _photos(
             yield photo.name, photo.group, photo.logits, photo.truth
 
 
-def _validation(training: FoldTraining) -> pd.DataFrame:
+def validated_samples(training: FoldTraining) -> pd.DataFrame:
     """Return the validation samples, labeled by their positions."""
     samples = training.data.samples
     positions = training.data.split.validation(samples, training.fold)

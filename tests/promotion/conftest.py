@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from harness.config import Study
+from harness.config import Promote, Study
 from harness.drive import drive
 from harness.prepare import Prepared, audit_again, prepare
 from harness.promotion.candidate import Promotion
@@ -30,6 +30,7 @@ from tests.conftest import tiny_study
 
 SIDE, PICTURES, HELD = 64, 20, 10
 WEAK, STRONG, MIDDLE, ALIKE = range(4)  # trials, by their learning rates
+PLAIN = Promote(graphs=())  # they take half a minute
 RATES = {WEAK: 1e-3, STRONG: 8e-3, MIDDLE: 2e-3, ALIKE: 7.9e-3}
 
 
@@ -83,12 +84,14 @@ class Ran:
     def place(self) -> Place:
         return Place(self.store, self.work, self.folder, print)
 
-    def promote(self, trial: int, force: str | None = None, **changes: Any) -> Promotion:
+    def promote(
+        self, trial: int, force: str | None = None, wanted: Promote = PLAIN, **changes: Any
+    ) -> Promotion:
         """Promote this trial as if it were the best of the study."""
         board = self.board
         row = next(row for row in board.trials if row["trial"] == trial)
         one = Leaderboard(board.facts, [{**row, **changes}], board.baselines)
-        return promote_best(self.place, one, self.audited, force)
+        return promote_best(self.place, one, self.audited, wanted, force)
 
     def champion(self) -> str | None:
         found = champion(self.client, "tiny")

@@ -59,10 +59,10 @@ def test_what_a_look_showed_is_kept_and_never_replaced(tmp_path: Path) -> None:
     begun = looks(tmp_path).count(side("a"), CHAMPION)
     gains = np.linspace(0.1, 0.3, 10)
     better = held_out_test(of_shares(0.5 + gains), of_shares(0.5 + 0 * gains), look=1)
-    kept = looks(tmp_path).conclude(begun, better, 0.7)
+    kept = looks(tmp_path).conclude(begun, better, {"iou": 0.7})
     assert (kept["better"], kept["iou"], kept["tell_apart"]) == (True, 0.7, 10)
     worse = held_out_test(of_shares(0.5 - gains), of_shares(0.5 + 0 * gains), look=1)
-    assert looks(tmp_path).conclude(begun, worse, 0.3) == kept
+    assert looks(tmp_path).conclude(begun, worse, {"iou": 0.3}) == kept
     assert looks(tmp_path).count(side("a"), CHAMPION) == kept
     assert looks(tmp_path).all() == [kept]
     looks(tmp_path).count(side("b"), CHAMPION)

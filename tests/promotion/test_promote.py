@@ -23,10 +23,10 @@ from harness.promotion.looks import FOLDER
 from harness.promotion.promote import _refuse_leaks_of_today, promote_best
 from harness.promotion.proof import NOT_PROVABLE, Place
 from harness.report.leaderboard import Leaderboard
-from harness.tracking.aliases import aliases, champion, moves
+from harness.tracking.aliases import aliases, champion, moves, versions
 from harness.tracking.registry import open_model
 from harness.tracking.store import Store
-from tests.promotion.conftest import ALIKE, MIDDLE, STRONG, WEAK, Ran, run_study
+from tests.promotion.conftest import ALIKE, MIDDLE, PLAIN, STRONG, WEAK, Ran, run_study
 
 
 def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(t
     with pytest.raises(
         PromotionRefused, match="tiny-1: no trial ran all its folds; raise the budget"
     ) as caught:
-        promote_best(Place(store, tmp_path, tmp_path, print), board, never)
+        promote_best(Place(store, tmp_path, tmp_path, print), board, never, PLAIN)
     assert caught.value.exit_code == 4
     assert not list(tmp_path.iterdir())
 
@@ -88,12 +88,17 @@ def test_the_model_is_told_how_pictures_were_shown_in_training() -> None:
 
 
 def refused(ran: Ran, trial: int, said: str) -> str:
-    """Refuse with 4 and without a new version or another champion; return the sentence."""
-    versions, holder = ran.client.search_model_versions("name='tiny'"), ran.champion()
+    """Refuse with 4 and without another champion, or a new version but a challenger; return the sentence."""
+    before, holder = {one.version for one in versions(ran.client, "tiny")}, ran.champion()
     with pytest.raises(PromotionRefused, match=said) as caught:
         ran.promote(trial)
     assert caught.value.exit_code == 4
-    assert len(ran.client.search_model_versions("name='tiny'")) == len(versions)
+    new = [one for one in versions(ran.client, "tiny") if one.version not in before]
+    named = aliases(ran.client, "tiny")
+    assert [(one.version, one.tags["harness.trial"]) for one in new] in (
+        [],
+        [(named.get("challenger"), str(trial))],
+    )
     assert ran.champion() == holder
     return str(caught.value)
 
@@ -134,6 +139,17 @@ def test_the_alias_moves_on_evidence_only_and_every_look_is_counted(ran: Ran) ->
     refused(ran, WEAK, "look 4 of 4")
     refused(ran, MIDDLE, "they are spent after 4; hold out new groups")
     assert ran.promote(STRONG).claim == better.claim
+    named = aliases(ran.client, "tiny")
+    challenger, former = (
+        ran.client.get_model_version("tiny", named[name]) for name in ("challenger", "previous")
+    )
+    assert challenger.tags["harness.trial"] == str(MIDDLE)
+    assert challenger.tags["harness.claim"].startswith(
+        "Challenger, not shown to be better. held-out groups: look 5"
+    )
+    assert former.tags["harness.claim"] == first.claim, "it challenged too, and what was proven of it stays"
+    told = [(move.version, move.action) for move in moves(ran.client, "tiny")[2:]]
+    assert told == [("3", "challenge"), (first.version, "challenge"), (str(challenger.version), "challenge")]
 
     shown = json.loads((ran.work / "ledger" / "looks.json").read_text())
     assert [(look["look"], look["candidate"]["trial"], look["better"]) for look in shown] == [
@@ -200,7 +216,10 @@ def test_the_threshold_of_the_ledger_decides_and_without_one_it_is_a_half_and_sa
     assert low.heldout_iou is not None
     assert older.heldout_iou > low.heldout_iou
     assert "target from probability 0.5000 (logit 0): the headline's" in older.threshold_sentence
-    assert "what would be best for their mean is not measured" in low.threshold_sentence
+    assert "at it this model (ensemble of 2 folds) has IoU" in low.threshold_sentence
+    assert "at the best threshold for these alone (logit " in low.threshold_sentence
+    assert set(low.heldout_worth) == {"best_threshold", "best_iou", "calibration_error"}
+    assert low.heldout_worth["best_iou"] > low.heldout_iou + 0.1
 
 
 def test_without_held_out_groups_a_first_promotion_says_that_nothing_is_proven_and_a_second_one_is_refused(
@@ -210,7 +229,8 @@ def test_without_held_out_groups_a_first_promotion_says_that_nothing_is_proven_a
     first = ran.promote(WEAK)
     assert first.claim == f"{NOT_PROVABLE}: no groups are held out, and fewer than six prove nothing"
     assert ran.client.get_model_version("tiny", first.version).tags["harness.claim"] == first.claim
-    assert (first.look, first.heldout_iou) == (None, None)
+    assert (first.look, first.heldout_iou, first.heldout_worth) == (None, None, {})
+    assert first.threshold_sentence.endswith("(ensemble of 2 folds) and its calibration are not measured")
     said = refused(ran, STRONG, f"{NOT_PROVABLE}: no groups are held out.*version 1 stays the champion")
     assert "folds.held_out" in said
     assert "a study of another name" in said

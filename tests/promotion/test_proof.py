@@ -20,7 +20,7 @@ LOOK: dict[str, Any] = {
 
 def test_a_first_model_that_is_not_shown_to_be_better_is_refused_without_a_word_of_being_equal() -> None:
     with pytest.raises(PromotionRefused) as caught:
-        _judged(LOOK, None)
+        _judged(LOOK, None, 0.0)
     assert "That it is better than no learning is not shown; nothing is promoted." in str(caught.value)
     assert "as well" not in str(caught.value)
 
@@ -34,6 +34,8 @@ def test_groups_too_few_for_the_level_of_this_very_look_prove_nothing(
     told = LOOK | {"look": look, "tell_apart": telling}
     if provable:
         with pytest.raises(PromotionRefused, match="is not shown"):
-            _judged(told, None)
+            _judged(told, None, 0.0)
     else:
-        assert _judged(told, None).claim.startswith(f"{NOT_PROVABLE}: only {telling} held-out groups tell")
+        assert _judged(told, None, 0.0).claim.startswith(
+            f"{NOT_PROVABLE}: only {telling} held-out groups tell"
+        )
