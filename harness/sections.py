@@ -130,9 +130,8 @@ class Report(Settings):
 class Promote(Settings):
     """What is made of the best trial, and what it is held to before it becomes the champion; it decides no result."""
 
-    model: Literal["ensemble", "refit", "best_fold"] = (
-        "ensemble"  # of all folds, trained anew on them, or one
-    )
+    # all fold models, one trained anew on all folds, or that of the fold with the highest score
+    model: Literal["ensemble", "refit", "best_fold"] = "ensemble"
     flips: bool = False  # average the four mirrored views of a picture
     scales: tuple[Annotated[float, Field(ge=0.25, le=4)], ...] = (1.0,)  # average views resized by these
     graphs: tuple[Literal["pt2", "onnx"], ...] = ("pt2", "onnx")  # beside the weights
@@ -140,6 +139,9 @@ class Promote(Settings):
     calibration_error: Share | None = None  # largest, of fold models on their own folds
     seconds: Positive | None = None  # most a picture, median, where it is promoted
     megabytes: Positive | None = None  # most, of all weights
+    license: str = "not stated"  # of the model, for its card
+    data_license: str = "not stated"  # of what it was trained on
+    intended_use: str = "not stated"
 
     @model_validator(mode="after")
     def _views_differ(self) -> Self:

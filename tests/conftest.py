@@ -21,7 +21,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from harness.config import Choice, Data, Folds, MaskValues, Search, Study, Train
+from harness.config import Choice, Data, Folds, MaskValues, Promote, Search, Study, Train
 from harness.data.cache import build_cache, open_cache
 from harness.data.content import array_sha256, picture_sha256
 from harness.data.folds import make_split
@@ -101,6 +101,7 @@ def tiny_study(dataset: dict[str, Any]) -> Study:
         train=Train(epochs=1, batch_size=4, lr=4e-3, crop=32),
         execute=Choice(name="inline"),
         search=Search(trials=4, startup=2, space={"augment.strength": [0, 1]}),
+        promote=Promote(graphs=()),  # they take half a minute
     )
 
 

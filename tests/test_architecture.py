@@ -35,7 +35,7 @@ report.standing report.details report.searched report.curves report.gallery repo
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen variants splitting prepare reproduce
 promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.views \
-promotion.making promotion.promote
+promotion.making promotion.card promotion.promote
 progress retell showcase nested drive results doctor
 study
 """

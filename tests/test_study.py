@@ -43,6 +43,7 @@ def settings(root: Path, groups: str = "repair", **changes: Any) -> dict[str, An
         "network": {"unet": NETWORK},
         "train": {"epochs": 12, "batch_size": 4, "lr": 8e-3, "crop": 32, "validate_every": 4},
         "execute": "inline",
+        "promote": {"graphs": []},
         "search": {
             "trials": 2,
             "baselines": [{"loss": "dice_bce"}],

@@ -1,5 +1,6 @@
 """Promote the best complete trial: its fold models become one model, and the alias `champion` means it."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, ModelRefused, PromotionRefused
 from harness.prepare import Prepared
 from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, made_as, read_candidate
+from harness.promotion.card import Card, write_card
 from harness.promotion.contenders import model_contender
 from harness.promotion.gate import Gate, evidence_of
 from harness.promotion.making import Made, made_of
@@ -25,7 +27,7 @@ from harness.tracking.aliases import CHALLENGER, Action, Version, named_version,
 from harness.tracking.home import home_id
 from harness.tracking.mover import Mover
 from harness.tracking.registry import flaw, log_model, register
-from harness.tracking.runs import own_runs, show_gate, show_report
+from harness.tracking.runs import own_runs, show_card, show_gate, show_report
 from harness.tracking.store import Store
 
 
@@ -68,7 +70,10 @@ def promote_best(
             if not held:
                 gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
             with made_of(candidate, wanted, today, place) as model:
-                step = _Step(candidate, model, made, before, mover, lock)
+                card = partial(Card, board, model, gate, wanted)
+                step = _Step(
+                    candidate, model, made, before, mover, lock, partial(_show_card, place, candidate, card)
+                )
                 if held:
                     place.tell(f"{why}: it is registered anew, from the trial's own files")
                     return step.promote(_known_tags(candidate, made, held))
@@ -100,6 +105,7 @@ class _Step:
     before: Version | None
     mover: Mover
     lock: DriverLock
+    show_card: Callable[[Mapping[str, str], str], None]  # of a version with these tags
 
     def promote(self, tags: Mapping[str, str]) -> Promotion:
         """Make the candidate the champion."""
@@ -139,9 +145,25 @@ class _Step:
         self.lock.hold()
         move = self.mover.begin(action, before=self.before, version="", why=tags[CLAIM_TAG])
         version = register(client, name, source=source, run_id=run, tags=tags, made_by=move.id)
+        if action == "promote":
+            self.show_card(tags, version)
         self.lock.hold()
         self.mover.finish(move, version)
         return version
+
+
+def _show_card(
+    place: Place,
+    candidate: Candidate,
+    card: Callable[[Promotion, Mapping[str, str]], Card],
+    tags: Mapping[str, str],
+    version: str,
+) -> None:
+    """Attach the card of a version that is promoted to the trial's run, and begin it on the version's page."""
+    done = candidate.promoted(tags, version, None)
+    with tempfile.TemporaryDirectory() as folder:
+        text = write_card(card(done, tags), place.work, Path(folder))
+        show_card(place.store.client(), candidate.run, Path(folder), (done.model, version), text)
 
 
 def _judged(step: _Step, court: Court, gate: Gate) -> Proof:

@@ -21,7 +21,8 @@ from harness.tracking.store import Store
 KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fold>
 FOLDER = "leakage"
 REPORT = f"{FOLDER}/leakage_report.json"
-GATE = "promotion/gate.json"  # on a trial's run
+PROMOTION = "promotion"  # folder on a trial's run
+GATE = f"{PROMOTION}/gate.json"
 REFUSED_TAG = "harness.promotion_refused"  # of a trial's run
 MOST_OF_A_TAG = 4000  # characters
 
@@ -140,6 +141,16 @@ def show_gate(client: MlflowClient, run: str, found: Mapping[str, Any], refused:
         client.set_tag(run, REFUSED_TAG, refused[:MOST_OF_A_TAG])
     elif REFUSED_TAG in client.get_run(run).data.tags:
         client.delete_tag(run, REFUSED_TAG)
+
+
+def show_card(client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str) -> None:
+    """Attach the files of a model's card to a trial's run, and describe the version (name, number) with its text."""
+    client.log_artifacts(run, str(folder), PROMOTION)
+    rest = f"\n\n(cut here; all of it is {PROMOTION}/card.md on the trial's run)"
+    shown = (
+        text if len(text) <= MOST_OF_A_TAG else text[: MOST_OF_A_TAG - len(rest)].rpartition("\n")[0] + rest
+    )
+    client.update_model_version(*version, description=shown)
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:
