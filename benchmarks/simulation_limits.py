@@ -7,11 +7,12 @@ import numpy as np
 from scipy.stats import beta
 
 from benchmarks.simulated_studies import BY_CROPS, SHIPPED, Cell, Columns, Coverage, HeldOut, Optimism
+from harness.evaluate.heldout import level_of_look
 
 COVERED = (0.925, 0.975)  # of nominal .95 intervals of the headline
 OPTIMISM = 0.005  # IoU, the mean error of the corrected best score
 FALSE_BETTER, UPPER = 0.05, 0.06  # the share of null studies, and its upper 97.5 % bound
-LEVEL = 0.025  # of the first look
+LEVEL = level_of_look(1)
 
 Results = Mapping[Cell, Columns]
 

@@ -122,7 +122,7 @@ def false_betters(results: Results, large: int) -> Iterator[str]:
     yield ""
     levels = [level_of_look(look) for look in range(1, LOOKS + 1)]
     looks = [f"look {look} at {level:g}" for look, level in enumerate(levels, 1)]
-    rivals = ("paired t at 0.025", "bootstrap-t at 0.025")
+    rivals = tuple(f"{test} at {levels[0]:g}" for test in ("paired t", "bootstrap-t"))
     yield from head_of(
         ["models", "groups", "true IoU of both", looks[0], "upper 97.5 %", *looks[1:], *rivals]
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from harness.evaluate.heldout import LEVEL
 from harness.report.leaderboard import Leaderboard
 from harness.report.markup import listed, number, paragraph, table
 
@@ -20,7 +21,7 @@ def looks(board: Leaderboard) -> str:
         return paragraph(f"{held_out} groups are held out; nobody has looked at them.")
     rows, sentences = [_cells(look) for look in board.looks], [look["sentence"] for look in board.looks]
     headings = ("look", "level", "candidate", "rival", "gain", "95 % interval", "p", "better")
-    note = "Look i tests at a level of 0.05 / 2^i; after four looks the held-out groups are spent."
+    note = f"Look i tests at a level of {LEVEL:g} / 2^i; after four looks the held-out groups are spent."
     return (
         table(headings, rows, words=("candidate", "rival", "better"))
         + listed(sentence for sentence in sentences if sentence)

@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from harness.config import Promote, Study
+from harness.config import Choice, Promote, Study
 from harness.drive import drive
 from harness.prepare import Prepared, audit_again, prepare
 from harness.promotion.candidate import Promotion
@@ -34,11 +34,11 @@ PLAIN = Promote(graphs=())  # they take half a minute
 RATES = {WEAK: 1e-3, STRONG: 8e-3, MIDDLE: 2e-3, ALIKE: 7.9e-3}
 
 
-def draw(root: Path) -> None:
-    """Write pictures with one bright square each, too large for a top-hat to find."""
+def draw(root: Path, pictures: int = PICTURES) -> None:
+    """Write so many pictures with one bright square each, too large for a top-hat to find."""
     rng = np.random.default_rng(5)
     lines = ["sample_path,mask_path,source_image_id,class_id,scale"]
-    for number in range(PICTURES):
+    for number in range(pictures):
         image, mask = rng.integers(40, 80, (SIDE, SIDE)).astype(np.uint8), np.zeros((SIDE, SIDE), np.uint8)
         x, y, side = (int(value) for value in (*rng.integers(0, 24, 2), rng.integers(35, 40)))
         image[y : y + side, x : x + side] = rng.integers(140, 200)
@@ -77,7 +77,7 @@ class Ran:
 
     def audited(self) -> Prepared:
         board = self.board
-        dataset = Study.model_validate(board.facts["settings"]).data.dataset
+        dataset = Choice.model_validate({"instances": {"root": str(self.folder / "data")}})
         return audit_again(board.facts, dataset, base=self.folder, home=self.home, caches=self.folder)
 
     @property

@@ -46,7 +46,7 @@ def test_a_look_is_on_the_disk_before_anything_is_predicted_and_taken_up_again_a
     tmp_path: Path,
 ) -> None:
     begun = looks(tmp_path).count(side("a"), CHAMPION)
-    assert (begun["look"], begun["level"]) == (1, 0.025)
+    assert (begun["look"], begun["level"]) == (1, 0.02)
     (path,) = (tmp_path / FOLDER).glob("*.jsonl")
     assert [json.loads(line)["look"] for line in path.read_text().splitlines()] == [1]
     assert looks(tmp_path).count(side("a"), CHAMPION) == begun
@@ -89,7 +89,7 @@ def test_groups_too_few_for_the_level_of_the_next_look_are_not_looked_at(tmp_pat
     six = {name: GROUPS[name] for name in list(GROUPS)[:6]}
     assert looks(tmp_path, six).count(side("a"), CHAMPION)["look"] == 1
     with pytest.raises(
-        PromotionRefused, match=r"6 of them can prove nothing at look 2, which asks for p <= 0\.0125"
+        PromotionRefused, match=r"6 of them can prove nothing at look 2, which asks for p <= 0\.01"
     ):
         looks(tmp_path, six).count(side("b"), CHAMPION)
     assert len(looks(tmp_path, six).all()) == 1

@@ -158,7 +158,7 @@ def test_the_alias_moves_on_evidence_only_and_every_look_is_counted(ran: Ran) ->
         (3, ALIKE, False),
         (4, WEAK, False),
     ]
-    assert [look["level"] for look in shown] == [0.025, 0.0125, 0.00625, 0.003125]
+    assert [look["level"] for look in shown] == [0.02, 0.01, 0.005, 0.0025]
     assert shown[0]["rival"].startswith("the baseline without learning")
     assert shown[0]["sentence"] in first.claim
     assert all(look["low"] < look["gain"] < look["high"] for look in shown)
