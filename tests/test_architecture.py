@@ -29,13 +29,14 @@ search.trial search.tables search.groups search.database search.lock search.prun
 search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
 tracking.attachments tracking.delivery tracking.sender tracking.reconcile \
-tracking.served_model tracking.trusted tracking.aliases tracking.mover tracking.registry
+tracking.served_model tracking.trusted tracking.aliases tracking.mover tracking.registry tracking.asked \
+tracking.admission tracking.serving
 report.evidence report.leaderboard report.words report.table report.markup report.plot report.foldfiles \
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen variants splitting prepare reproduce
 promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.promote
-progress retell showcase nested drive results doctor
+progress retell showcase nested drive results production doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

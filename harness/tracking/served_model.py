@@ -112,7 +112,7 @@ class Segmenter(PythonModel):
         `params`: `mask` is a key of MASKS (default array), `objects` (default false) adds those of `objects_of`.
         Raises MlflowException (INVALID_PARAMETER_VALUE) for anything else, naming the image by its position.
         """
-        form, with_objects = _asked(params or {})
+        form, with_objects = asked_for(params or {})
         cells, index = _cells(model_input)
         try:
             with _ONE_AT_A_TIME:
@@ -185,7 +185,7 @@ class Segmenter(PythonModel):
         return np.asarray((total / (len(flips) * len(self.settings["scales"]))).cpu().numpy(), np.float32)
 
 
-def _asked(params: dict[str, Any]) -> tuple[Form, bool]:
+def asked_for(params: dict[str, Any]) -> tuple[Form, bool]:
     """Return what makes a mask's form, None for no mask, and whether objects are asked for."""
     for name, value in params.items():
         if not any(value is one or value == one for one in PARAMS.get(name, ())):
@@ -245,9 +245,7 @@ def _from_numbers(numbers: Any, where: str, white: int | None) -> NDArray[Any]:
     try:
         pixels = _array(numbers)
     except ValueError:
-        raise _bad(
-            where, "a list of uneven rows, or of more than numbers", "send equal rows of them"
-        ) from None
+        raise _bad(where, "a list of uneven rows, or not of numbers", "send equal rows of numbers") from None
     if pixels.dtype.kind not in "iu" or not pixels.size:
         raise _bad(where, f"a list of shape {pixels.shape}, {pixels.dtype}", "send rows of whole numbers")
     if pixels.ndim == 2 and pixels.shape[1] == 3:  # MLflow takes {"image": array} apart into lists of rows
