@@ -25,7 +25,7 @@ def serve(name: str, home: Path, alias: str, host: str, port: int, **limits: flo
         serve_model,
     )
 
-    refuse_no_limit(**limits)
+    refuse_no_limit(port, **limits)
     store = answering(open_store(home))
     found = find_version(store, model_name(name), alias)
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
@@ -52,8 +52,10 @@ def model_name(name: str) -> str:
     return name
 
 
-def refuse_no_limit(limit_mb: float, timeout: float) -> None:
-    """Raise ConfigError for limits that let nothing through, or everything."""
+def refuse_no_limit(port: int, limit_mb: float, timeout: float) -> None:
+    """Raise ConfigError for limits that let nothing through, or everything, and for what is no port."""
+    if not 0 <= port < 2**16:  # the system takes the rest of a division
+        raise ConfigError(f"--port {port}: is no port; choose one from 1 to 65535, or 0 for a free one")
     for option, value, most in (("--limit-mb", limit_mb, 4096), ("--timeout", timeout, 86400)):
         if not 0 < value <= most:
             raise ConfigError(f"{option}: {value:g}; choose a number above 0, at most {most}")

@@ -27,7 +27,7 @@ from harness.tracking.served_model import Segmenter
 from harness.tracking.store import Store
 from harness.tracking.trusted import FLAVOR, LOADER
 
-QUIET = 10.0  # s in which a connection must begin a request, and begin the next one
+QUIET = 5.0  # s in which a connection must begin a request, and begin the next one
 ENDS_WITHIN = 5.0  # s for the answers under way when the server is asked to stop
 CONNECTIONS = 1000
 NO_LIMIT = 10**9  # s; MLflow's own time limit would leave its thread at work and uncounted
@@ -55,19 +55,18 @@ def open_version(store: Store, found: Version) -> PyFuncModel:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket of this address, not listening yet. Raises ConfigError where it cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"--host {host} --port {port}: {reason}; choose another one with --port or --host"
-        ) from None
-    return found
+    with contextlib.ExitStack() as undone:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            family, kind, protocol, _, address = found[0]
+            listening = undone.enter_context(socket.socket(family, kind, protocol))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except OSError as error:
+            where = f"--host {host} --port {port}: {error.strerror or error}"
+            raise ConfigError(f"{where}; choose another one with --port or --host") from None
+        undone.pop_all()
+    return listening
 
 
 def address_of(listening: socket.socket) -> str:
