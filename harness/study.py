@@ -30,12 +30,14 @@ from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
+from harness.production import serve
 from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
 from harness.stopping import STOPS, ending_in_time
 from harness.studyfile import CACHES, load, naming
-from harness.tracking.store import PORT, answering, in_one_line, open_store, serve
+from harness.tracking.store import PORT, answering, in_one_line, open_store
+from harness.tracking.store import serve as serve_pages
 from harness.train.room import refuse_unwritable
 from harness.variants import build_every_choice
 
@@ -130,7 +132,7 @@ def ui(name: str | None, home: Path, port: int) -> dict[str, Any]:
         show_links(console, store, wanted, store.shown)
         return {"address": store.shown}
     address = f"http://127.0.0.1:{port}"
-    with serve(store, port) as server:
+    with serve_pages(store, port) as server:
         console.print(f"MLflow on {address} (Ctrl-C ends it)", highlight=False)
         show_links(console, store, wanted, address)
         with contextlib.suppress(KeyboardInterrupt):
@@ -173,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, compare, reproduce, promote, rollback, history, doctor, ui):
+    for verb in (run, check, report, compare, reproduce, promote, rollback, history, serve, doctor, ui):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
@@ -211,8 +213,20 @@ def _add_own_options(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> 
     if verb is doctor:
         text = "drop weights of pruned and bettered trials until those of a study take at most so many GB (0)"
         one.add_argument("--prune", metavar="GB", type=float, nargs="?", const=0.0, help=text)
+    if verb in (ui, serve):
+        _add_address(one, verb)
+
+
+def _add_address(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> None:
+    """Add where a server answers, and what it lets through."""
     if verb is ui:
         one.add_argument("--port", type=int, default=PORT)
+        return
+    one.add_argument("--alias", default="champion", help="which version of the model (champion)")
+    one.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines ask, too (127.0.0.1)")
+    one.add_argument("--port", type=int, default=5001, help="0 takes a free one (5001)")
+    one.add_argument("--limit-mb", type=float, default=64.0, help="largest request in MB (64)")
+    one.add_argument("--timeout", type=float, default=60.0, help="seconds until an answer, at most (60)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model, ModelSignature
-from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from numpy.typing import NDArray
 
@@ -54,9 +54,21 @@ _PACKAGES = (  # what served_model.py imports, and timm, which draws the encoder
     "timm",
     "torch",
 )
-_SIGNATURE = ModelSignature(
+SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]
-    outputs=Schema([ColSpec(Array(Array(DataType.integer)), "mask"), ColSpec(DataType.double, "score")]),
+    outputs=Schema(  # `mask` in the form asked for, or not at all; `objects` where asked for
+        [
+            ColSpec(AnyType(), "mask"),  # type: ignore[no-untyped-call]
+            ColSpec(DataType.double, "score"),
+            ColSpec(AnyType(), "objects"),  # type: ignore[no-untyped-call]
+        ]
+    ),
+    params=ParamSchema(
+        [
+            ParamSpec("mask", DataType.string, "array"),
+            ParamSpec("objects", DataType.boolean, False),
+        ]
+    ),
 )
 
 
@@ -192,7 +204,7 @@ def _save(
             python_model=MODEL_FILE,
             artifacts={SETTINGS: str(described), **files},
             pip_requirements=_pins(),
-            signature=_SIGNATURE,
+            signature=SIGNATURE,
             input_example={"image": [example]},
         )
     mlflow.pyfunc.load_model(str(folder)).predict({"image": [example]})

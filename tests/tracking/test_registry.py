@@ -119,7 +119,9 @@ def test_requirements_are_exact_pins_of_what_the_model_file_imports(shop: Shop, 
 
 def test_signature_and_example_show_how_to_ask(shop: Shop, promoted: Promoted, model: PyFuncModel) -> None:
     assert model.metadata.get_input_schema().input_names() == ["image"]
-    assert model.metadata.get_output_schema().input_names() == ["mask", "score"]
+    assert model.metadata.get_output_schema().input_names() == ["mask", "score", "objects"]
+    asked = {param.name: param.default for param in model.metadata.get_params_schema()}
+    assert asked == {"mask": "array", "objects": False}
     request = json.loads((shop.folder(promoted.uri) / "serving_input_example.json").read_text())
     shown = np.frombuffer(base64.b64decode(request["inputs"]["image"][0]), np.uint8)
     np.testing.assert_array_equal(cv2.imdecode(shown, cv2.IMREAD_COLOR_RGB), PICTURE[:256, :256])

@@ -2,6 +2,9 @@ import base64
 import io
 import json
 import re
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModelContext
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 
 from harness.data.pictures import fit, image_pixels, read_image, to_8_bits
 from harness.model.predict import MEAN, STD, network_logits
@@ -329,3 +333,164 @@ def test_model_file_imports_nothing_of_the_harness() -> None:
     imported = re.findall(r"^\s*(?:import|from) ([\w.]+)", source, re.M)
     assert len(imported) > 10
     assert not [name for name in imported if name.startswith(("harness", "."))]
+
+
+def asked(model: Segmenter, *cells: object, **params: object) -> pd.DataFrame:
+    return model.predict(None, pd.DataFrame({"image": pd.Series(list(cells), dtype=object)}), params)
+
+
+def test_each_form_of_a_mask_holds_the_same_pixels(model: Segmenter) -> None:
+    cells = [*PICTURES.values(), np.zeros((5, 7), np.uint8)]
+    plain = asked(model, *cells)["mask"]
+    as_png, as_rle = (asked(model, *cells, mask=form)["mask"] for form in ("png", "rle"))
+    for mask, text, runs in zip(plain, as_png, as_rle, strict=True):
+        decoded = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(decoded, mask * 255)
+        values = np.arange(len(runs["counts"])) % 2
+        filled = np.repeat(values, runs["counts"]).reshape(runs["size"], order="F")
+        np.testing.assert_array_equal(filled, mask)
+        assert min(runs["counts"][1:], default=1) > 0
+        assert json.dumps(runs)
+    assert list(asked(model, *cells, mask="none")) == ["score"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "counts"),
+    [
+        ([[0, 0], [0, 0]], [4]),
+        ([[1, 1], [1, 1]], [0, 4]),
+        ([[0, 1], [1, 1]], [1, 3]),
+        ([[1, 0], [0, 1]], [0, 1, 2, 1]),
+        ([[0, 1, 0]], [1, 1, 1]),
+    ],
+)
+def test_runs_go_down_the_columns_and_begin_with_zeros(mask: list[list[int]], counts: list[int]) -> None:
+    runs = served_model.as_rle(np.array(mask, np.uint8))
+    assert runs == {"size": [len(mask), len(mask[0])], "counts": counts}
+
+
+def test_objects_are_those_of_another_labeling(model: Segmenter) -> None:
+    picture = noise(90, 120, 3)
+    (row,) = asked(model, picture, objects=True).to_dict("records")
+    probability = model.probability(picture)
+    labels, count = ndimage.label(row["mask"], structure=np.ones((3, 3)))
+    assert count > 3
+    found = {tuple(one["box"]): (one["area"], one["score"]) for one in row["objects"]}
+    wanted = {}
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        box = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        inside = labels == number
+        wanted[box] = (int(inside.sum()), float(probability[inside].max()))
+    assert found == wanted
+    assert len(row["objects"]) == count
+    assert max(score for _, score in found.values()) == row["score"]
+    assert json.dumps(row["objects"])
+
+
+def test_objects_that_touch_at_a_corner_are_one_and_no_mask_has_none() -> None:
+    corner = np.eye(2, dtype=np.uint8)
+    probability = np.array([[0.6, 0.1], [0.2, 0.9]], np.float32)
+    (one,) = served_model.objects_of(corner, probability)
+    assert one == {"box": [0, 0, 2, 2], "area": 2, "score": float(np.float32(0.9))}
+    assert served_model.objects_of(corner * 0, probability) == []
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"mask": "svg"}, "params.mask: 'svg'; choose one of array, png, rle, none"),
+        ({"mask": None}, "params.mask: 'None'; choose one of array, png, rle, none"),
+        ({"mask": ["png"]}, "params.mask: "),
+        ({"objects": "yes"}, "params.objects: 'yes'; choose one of False, True"),
+        ({"maks": "png"}, "params.maks: 'png'; choose one of mask, objects"),
+    ],
+)
+def test_unknown_params_are_refused_with_what_is_known(
+    model: Segmenter, params: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(MlflowException, match=re.escape(sentence)) as caught:
+        asked(model, PICTURES["gray"], **params)
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
+
+
+def test_a_large_picture_is_refused_before_it_is_decoded(model: Segmenter) -> None:
+    large = png(np.zeros((4097, 4096), np.uint8))
+    tracemalloc.start()
+    with pytest.raises(MlflowException, match=r"image 0: .*4096 x 4097 px: send parts of at most 16777216"):
+        predicted(model, large)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4e6  # 16 MB, decoded
+    assert read(png(np.zeros((4096, 4096), np.uint8)), "image 0", None).shape == (4096, 4096)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "fits"),
+    [(None, (2048, 2048), 16), (1024, (1, 1), 64), (1024, (1, 90), 2048), (None, (1, 2**21), 1)],
+)
+def test_a_request_is_counted_as_the_networks_see_it(
+    folder: Folder, size: int | None, shape: tuple[int, int], fits: int
+) -> None:
+    model = folder.model(size=size)
+    cells = [np.zeros(shape, np.uint8)] * (fits + 1)
+    assert len(model._pictures(cells[:fits])) == fits
+    with pytest.raises(MlflowException, match=rf"image {fits}: .* send at most 67108864 px at once"):
+        predicted(model, *cells)
+
+
+def test_one_long_text_among_numbers_takes_no_memory(model: Segmenter) -> None:
+    tracemalloc.start()
+    with pytest.raises(MlflowException, match="image 0: a list of uneven rows, or not of numbers"):
+        predicted(model, [["a" * 1000, *[1] * 100_000]])  # 400 MB as an array of texts
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2e7
+
+
+def test_many_threads_get_what_one_gets_and_compute_one_at_a_time(folder: Folder) -> None:
+    model = folder.model()
+    wanted = [asked(model, picture, mask="png") for picture in PICTURES.values()]
+    inner, inside, most = model.folds, [], []
+
+    def watched(images: torch.Tensor) -> torch.Tensor:
+        inside.append(None)
+        most.append(len(inside))
+        time.sleep(0.005)
+        found = inner(images)
+        inside.pop()
+        return found
+
+    model.folds = watched
+    with ThreadPoolExecutor(16) as crowd:
+        found = list(
+            crowd.map(lambda picture: asked(model, picture, mask="png"), list(PICTURES.values()) * 4)
+        )
+    assert max(most) == 1
+    for number, table in enumerate(found):
+        pd.testing.assert_frame_equal(table, wanted[number % len(wanted)])
+
+
+def test_a_failure_of_the_model_is_a_sentence_and_lets_the_next_one_through(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = folder.model()
+    inner = model.folds
+
+    def broken(images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("CUDA out of memory, and so on")
+
+    model.folds = broken
+    with pytest.raises(MlflowException) as caught:
+        predicted(model, PICTURES["gray"])
+    assert caught.value.error_code == "INTERNAL_ERROR"
+    assert json.loads(caught.value.serialize_as_json())["message"] == "model: RuntimeError; see its log"
+    assert "CUDA out of memory" in caplog.text
+    model.folds = inner
+    assert len(predicted(model, PICTURES["gray"])) == 1
+
+
+def test_a_sentence_cannot_be_replaced_afterwards() -> None:
+    refused = served_model.Refused("image 0: wrong", error_code=1000)
+    refused.message = "Failed to predict data '...'"  # as MLflow's server does
+    assert refused.message == "image 0: wrong"
+    assert json.loads(refused.serialize_as_json())["message"] == "image 0: wrong"
