@@ -57,6 +57,7 @@ soak: $(READY) ## kill -9 and stop again and again, and compare numbers of worke
 	$(BIN)/python -m benchmarks.soak_kills
 	$(BIN)/python -m benchmarks.soak_workers
 	$(BIN)/python -m benchmarks.soak_stops
+	$(BIN)/python -m benchmarks.soak_promotions
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \

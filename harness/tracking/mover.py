@@ -85,9 +85,15 @@ class Mover:
     def roll_back(self, why: str) -> tuple[str, str]:
         """Let `champion` mean the last version before that is still there; return both, the one that was first.
 
-        Raises PromotionRefused where there is none.
+        One that was killed is finished, and no second one made. Raises PromotionRefused where there is none.
         """
+        begun = [
+            move.number for move in self._written() if move.action == "rollback" and move.state == "begun"
+        ]
         held = self.settle()
+        for move in self._written():
+            if move.number in begun and move.state == "done":
+                return move.before, move.version
         now = held.version if held else ""
         before = self._before()
         if before is None:

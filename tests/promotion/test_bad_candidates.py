@@ -1,15 +1,13 @@
 """Twenty-four candidates with one defect each are refused for it, and the same candidate without one passes."""
 
-import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.promoted import ALIKE, MIDDLE, PLAIN, STRONG, WEAK, Ran, draw, in_own_home, run_study
 from harness.config import Promote
 from harness.data.audit import HELD_OUT
 from harness.data.audit.finding import Finding
@@ -22,7 +20,6 @@ from harness.tracking import graphs
 from harness.tracking.home import home_id
 from harness.tracking.runs import fullest_first, own_runs
 from harness.train.checkpoint import drop
-from tests.promotion.conftest import ALIKE, MIDDLE, PLAIN, STRONG, WEAK, Ran, draw, run_study
 
 pytestmark = pytest.mark.slow
 
@@ -44,14 +41,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 @pytest.fixture
 def copy(good: Ran, tmp_path: Path) -> Ran:
     """Return the study in a home, with data and with files in MLflow, of its own."""
-    for part in ("home", "data"):
-        shutil.copytree(good.folder / part, tmp_path / part)
-    with closing(sqlite3.connect(tmp_path / "home" / "mlflow.db")) as database:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            moved = f"update {table} set {column} = replace({column}, ?, ?)"
-            database.execute(moved, (str(good.folder), str(tmp_path)))
-        database.commit()
-    return Ran(tmp_path, tmp_path / "home", good.key)
+    return in_own_home(good, tmp_path)
 
 
 def attached(ran: Ran, name: str) -> Path:

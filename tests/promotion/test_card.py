@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from benchmarks.promoted import STRONG, Ran
 from harness.config import Promote
-from tests.promotion.conftest import STRONG, Ran
 
 STATED = Promote(graphs=(), license="CC-BY-4.0", intended_use="rings | on <b>line 2</b>")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.promoted import ALIKE, STRONG, WEAK, Ran
 from harness.errors import PromotionRefused
 from harness.promotion.gate import Gate, Rule, evidence_of
 from harness.promotion.proof import NOT_PROVABLE, Proof
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import moves
-from tests.promotion.conftest import ALIKE, STRONG, WEAK, Ran
 
 BASELINES = {"all_foreground": {"iou_mean": 0.01}, "classical": {"iou_mean": 0.2}}
 CORRECTED = {"iou": 0.5, "low": 0.3, "high": 0.6, "optimism": 0.02, "trials": 12}

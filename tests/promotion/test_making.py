@@ -8,6 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 
+from benchmarks.promoted import MIDDLE, PLAIN, STRONG, WEAK, Ran
 from harness.config import Promote
 from harness.data.audit import HELD_OUT
 from harness.data.split import read_split
@@ -19,7 +20,6 @@ from harness.tracking.registry import fetch_model, open_model
 from harness.tracking.trusted import Parts
 from harness.train.checkpoint import verify
 from harness.train.foldrun import committed_result
-from tests.promotion.conftest import MIDDLE, PLAIN, STRONG, WEAK, Ran
 
 
 def parts(ran: Ran, folder: Path) -> Parts:

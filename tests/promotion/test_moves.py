@@ -7,12 +7,12 @@ from typing import Any
 import mlflow
 import pytest
 
+from benchmarks.promoted import STRONG, WEAK, Ran
 from harness.errors import ModelRefused, PromotionRefused
 from harness.promotion.candidate import Promotion
 from harness.promotion.promote import roll_back
 from harness.tracking.aliases import champion, moves
 from harness.tracking.mover import Mover
-from tests.promotion.conftest import STRONG, WEAK, Ran
 
 
 def test_two_promotions_at_once_wait_for_each_other_and_the_better_one_wins(ran: Ran) -> None:

@@ -10,6 +10,7 @@ import cv2
 import pandas as pd
 import pytest
 
+from benchmarks.promoted import ALIKE, MIDDLE, PLAIN, STRONG, WEAK, Ran, run_study
 from harness.config import Study
 from harness.data.audit import HELD_OUT
 from harness.data.audit.finding import Finding, Status
@@ -26,7 +27,6 @@ from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import aliases, champion, moves, versions
 from harness.tracking.registry import open_model
 from harness.tracking.store import Store
-from tests.promotion.conftest import ALIKE, MIDDLE, PLAIN, STRONG, WEAK, Ran, run_study
 
 
 def test_without_a_complete_trial_nothing_is_promoted_and_the_way_out_is_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from harness.errors import PromotionRefused, TrackingError
 from harness.tracking.aliases import (
     MADE_BY,
+    Action,
     Move,
     aliases,
     champion,
@@ -47,10 +48,10 @@ class Registry:
     def mover(self) -> Mover:
         return Mover(self.client, NAME, self.home, self.told.append)
 
-    def begin(self, why: str = "better") -> tuple[Move, str]:
+    def begin(self, why: str = "better", action: Action = "promote") -> tuple[Move, str]:
         """Do what a promotion does before it moves the alias."""
         before = self.mover.settle()
-        move = self.mover.begin("promote", before=before, version="", why=why)
+        move = self.mover.begin(action, before=before, version="", why=why)
         made = self.client.create_model_version(
             NAME, "/models/m-1", tags={MADE_BY: move.id}, await_creation_for=0
         )
@@ -58,6 +59,11 @@ class Registry:
 
     def promote(self, why: str = "better") -> str:
         move, version = self.begin(why)
+        self.mover.finish(move, version)
+        return version
+
+    def challenge(self) -> str:
+        move, version = self.begin("", "challenge")
         self.mover.finish(move, version)
         return version
 
@@ -248,6 +254,28 @@ def test_a_killed_rollback_neither_blocks_nor_undoes_what_a_person_did(three: Re
     assert (three.aliases["champion"], three.states[-1]) == ("3", ("rollback", "3", "done"))
 
 
+def test_a_killed_rollback_that_is_asked_for_again_goes_one_step_back(three: Registry) -> None:
+    with contextlib.suppress(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        killed(patch, 1, after=True)  # it is written down
+        three.roll_back()
+    assert three.mover.roll_back("again") == ("3", "2")
+    assert three.aliases == {"champion": "2", "previous": "1"}
+    assert three.states[3:] == [("rollback", "2", "done")]
+    assert three.roll_back() == "1", "a third one is another"
+
+
+def test_a_challenger_stands_beside_the_champion_until_it_is_promoted(three: Registry) -> None:
+    four = three.challenge()
+    assert three.aliases == {"champion": "3", "previous": "2", "challenger": four}
+    assert moves(three.client, NAME)[-1].sentence.endswith(
+        "challenge: version 3 stays, and beside it version 4. "
+    )
+    assert three.roll_back() == "2", "a challenge is no champion to go back to"
+    move = three.mover.begin("promote", before=champion(three.client, NAME), version=four, why="")
+    three.mover.finish(move, four)
+    assert three.aliases == {"champion": four, "previous": "2"}
+
+
 def killed(patch: pytest.MonkeyPatch, at: int, *, after: bool) -> Callable[[], int]:
     """Let the process die at this write to the registry, before it or after it; return what counts them."""
     count = 0
@@ -280,6 +308,7 @@ def settle_by_hand(registry: Registry) -> None:
 
 
 ACTIONS: dict[str, Callable[[Registry], object]] = {
+    "challenge": Registry.challenge,
     "promote": Registry.promote,
     "roll back": Registry.roll_back,
     "settle": settle_by_hand,
@@ -304,7 +333,9 @@ def test_killed_at_any_write_the_alias_is_right_no_version_is_orphaned_and_histo
         done = [move for move in written if move.state == "done"]
         assert written[: len(before)] == before
         assert all(move.state != "begun" for move in written)
-        assert three.aliases["champion"] == done[-1].version
+        assert three.aliases["champion"] == [move for move in done if move.alias == "champion"][-1].version
+        challengers = [move.version for move in done if move.alias == "challenger"]
+        assert three.aliases.get("challenger") == (challengers[-1] if challengers else None)
         assert three.aliases.get("previous") == three.mover._before()
         assert three.versions <= {move.version for move in written}, "each version is named by a move"
         if len(standing(done)) < 3:

@@ -24,7 +24,7 @@ from harness.study import main
 from harness.tracking.registry import open_model
 from harness.tracking.served_model import Segmenter
 from harness.tracking.serving import is_open_to_others, listen
-from tests.tracking.conftest import SETTINGS, Promoted, Shop
+from tests.tracking.conftest import SETTINGS, Shop
 from tests.tracking.wrong_requests import GOOD, LARGE, Wrong, base64_png, wrong_requests
 
 pytestmark = pytest.mark.filterwarnings(
@@ -114,8 +114,9 @@ def serve_command(shop: Shop, port: int, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def version(shop: Shop, promoted: Promoted) -> str:
-    number = shop.register(NAME, promoted.uri, promoted.run)
+def version(shop: Shop) -> str:
+    run = shop.trial()
+    number = shop.register(NAME, shop.log(run), run)
     shop.client.set_registered_model_alias(NAME, "champion", number)
     return number
 
