@@ -30,6 +30,7 @@ from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
+from harness.production import predict
 from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
@@ -169,23 +170,30 @@ def on_stop_signals() -> Callable[[], bool]:
     return lambda: stopped
 
 
+NAMED = {
+    False: "studies/NAME.yaml, or a path",
+    True: "a study, for its champion; or models:/NAME@alias, models:/NAME/3",
+}
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, compare, reproduce, promote, rollback, history, doctor, ui):
+    for verb in (run, check, report, compare, reproduce, promote, rollback, history, predict, doctor, ui):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
         one.add_argument(
             "name",
-            metavar="NAME",
+            metavar="MODEL" if verb is predict else "NAME",
             nargs="?" if verb in (doctor, ui) else None,
-            help="studies/NAME.yaml, or a path",
+            help=NAMED[verb is predict],
         )
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
         _add_own_options(one, verb)
+        _add_options_of_production(one, verb)
     return whole
 
 
@@ -215,6 +223,21 @@ def _add_own_options(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> 
         one.add_argument("--port", type=int, default=PORT)
 
 
+def _add_options_of_production(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> None:
+    """Add the options of what is done with a promoted model."""
+    if verb is predict:
+        one.add_argument(
+            "images", metavar="IMAGES", type=Path, nargs="+", help="pictures, or folders of them"
+        )
+        one.add_argument(
+            "--out", metavar="DIR", type=Path, required=True, help="where results are written to"
+        )
+        one.add_argument("--tile", metavar="PX", type=int, default=1024, help="side of a tile (1024)")
+        one.add_argument("--overlap", metavar="PX", type=int, default=128, help="of neighboring tiles (128)")
+        text = "px of the model a px of the picture, by tiles (as in training)"
+        one.add_argument("--scale", metavar="S", type=float, help=text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run the verb, turn an error of the user's into one line and its exit code."""
     asked = vars(parser().parse_args(arguments))
@@ -242,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return ConfigError.exit_code
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from what is committed" if verb == "run" else ""
+        goes_on = "; the same command goes on from what is committed" if verb in ("run", "predict") else ""
         console.print(f"stopped at once{goes_on}", highlight=False)
         return Interrupted.exit_code
     if as_json:

@@ -35,7 +35,10 @@ report.standing report.details report.searched report.curves report.gallery repo
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen variants splitting prepare reproduce
 promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.promote
-progress retell showcase nested drive results doctor
+predict.tiles predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
+predict.objects predict.folder predict.found predict.tables predict.picture predict.run predict.shown predict.into \
+predict.chosen
+progress retell showcase nested drive results production doctor
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]
