@@ -37,9 +37,11 @@ def rings_of(mask: NDArray[np.uint8], left: int, top: int) -> list[Ring]:
 
 def _simplified(points: NDArray[Any]) -> Ring:
     """Return a ring without points that stand twice in a row or on a straight line."""
-    points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
-    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-    return [int(value) for value in points[(np.sign(before) != np.sign(after)).any(axis=1)].ravel()]
+    points = points[(points != np.concatenate([points[-1:], points[:-1]])).any(axis=1)]
+    steps = np.sign(np.diff(points, axis=0, prepend=points[-1:]))  # to each point
+    turns = (steps != np.concatenate([steps[1:], steps[:1]])).any(axis=1)
+    corners: Ring = points[turns].ravel().tolist()
+    return corners
 
 
 def run_lengths(mask: NDArray[np.uint8], left: int, top: int, shape: tuple[int, int]) -> list[int]:

@@ -1,7 +1,7 @@
 """One picture from bands of probability to its files and its record; nothing larger than a band is held twice."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.predict.bands import Band
 from harness.predict.folder import MASKS, OVERLAYS, Folder, Record
 from harness.predict.masks import mask_ending, write_mask
-from harness.predict.objects import MOST_OBJECTS, Labeler
+from harness.predict.objects import MOST_OBJECTS, Labeler, Object
 from harness.predict.overlay import Overlay
 from harness.train.checkpoint import write_synced
 from harness.train.room import refuse_full_disk
@@ -47,7 +47,7 @@ class Draft:
 
     def facts(self) -> Record:
         """Return what was found, in the words of the tables."""
-        found = [_plain(asdict(one)) for one in self.labeler.finish()]
+        found = [_named(one) for one in self.labeler.finish()]
         count, (height, width) = self.labeler.count, self.shape
         reason = (
             f"{count:,} objects, more than {MOST_OBJECTS:,}: counted, not listed"
@@ -75,5 +75,11 @@ def failed(reason: str) -> Record:
     return {"state": "failed", "reason": reason, "found": [], **nothing}
 
 
-def _plain(one: dict[str, Any]) -> dict[str, Any]:
-    return one | {name: round(one[name], ROUNDED) for name in ("score", "mean")}
+def _named(one: Object) -> dict[str, Any]:
+    shape = {"rings": one.rings, "counts": one.counts}
+    return {
+        "box": one.box,
+        "area": one.area,
+        "score": round(one.score, ROUNDED),
+        "mean": round(one.mean, ROUNDED),
+    } | shape
