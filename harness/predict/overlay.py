@@ -39,5 +39,7 @@ class Overlay:
         grown = cv2.dilate(self.mask, np.ones((reach, reach), np.uint8))
         shown = self.picture.copy()
         shown[(grown > 0) & (self.mask == 0)] = OUTLINE
-        _, encoded = cv2.imencode(".jpg", shown[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        # full color at every pixel, else a line of one pixel fades
+        form = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        _, encoded = cv2.imencode(".jpg", shown[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *form])
         return encoded.tobytes()

@@ -12,7 +12,6 @@ from harness.predict.folder import MASKS, OVERLAYS, Folder, Record
 from harness.predict.masks import mask_ending, write_mask
 from harness.predict.objects import MOST_OBJECTS, Labeler, Object
 from harness.predict.overlay import Overlay
-from harness.train.checkpoint import write_synced
 from harness.train.room import refuse_full_disk
 
 ROUNDED = 6  # digits of probabilities in tables
@@ -65,7 +64,8 @@ def finish_picture(folder: Folder, name: str, draft: Draft, bands: Iterator[Band
     mask, overlay = f"{MASKS}/{name}{mask_ending(draft.shape)}", f"{OVERLAYS}/{name}.jpg"
     with folder.writing_to(mask) as path:
         write_mask(path, draft.shape, draft.masks(bands))
-    write_synced(folder.root / overlay, draft.overlay.jpeg())
+    with folder.writing_to(overlay) as path:
+        path.write_bytes(draft.overlay.jpeg())
     return draft.facts() | {"mask": mask, "overlay": overlay}
 
 

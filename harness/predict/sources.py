@@ -19,6 +19,7 @@ from harness.predict.tiff import MAGIC, Rows, is_deep_and_separate, pages_of, ro
 from harness.tracking.served_model import FORMATS, read, to_8_bits
 
 MOST_DECODED = 2**26  # px, 8,192 x 8,192: more is read by rows, which only TIFF can be
+SHOWN_AT_ONCE = 64  # rows; looking values up takes eight bytes a pixel
 TO_TIFF = "convert it to a tiled TIFF (vips tiffsave IN OUT.tif --tile --compression deflate --bigtiff)"
 
 Pixels = NDArray[np.uint8]
@@ -36,7 +37,12 @@ class Source:
     def rows(self, top: int, bottom: int) -> Pixels:
         """Return rows as the model sees them, (rows, W) gray or (rows, W, 3) RGB. Raises DataError."""
         with decoding(self.where):
-            return to_8_bits(self.stored(top, bottom), self.where, self.white)
+            stored = self.stored(top, bottom)
+            shown = np.empty(stored.shape, np.uint8)
+            for first in range(0, len(stored), SHOWN_AT_ONCE):
+                part = slice(first, first + SHOWN_AT_ONCE)
+                shown[part] = to_8_bits(stored[part], self.where, self.white)
+            return shown
 
 
 Opener = Callable[[], Source]  # raises DataError
