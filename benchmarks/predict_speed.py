@@ -3,6 +3,7 @@
 make bench-predict
 """
 
+import argparse
 import json
 import tempfile
 import time
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from safetensors.torch import save_file
 
-SIDE, TILE, OVERLAP, ROUNDS = 4096, 1024, 128, 3
+SIDE, TILE, OVERLAP, ROUNDS = 4096, 1024, 128, 2
 NETWORK = {"arch": "unet", "in_channels": 3, "classes": 1}
 TINY = NETWORK | {"encoder_name": "tu-test_efficientnet.r160_in1k", "decoder_channels": [16, 8, 8, 8, 8]}
 USUAL = NETWORK | {"encoder_name": "resnet18", "decoder_channels": [128, 64, 32, 16, 16]}
+NETWORKS = {"tiny": TINY, "resnet18": USUAL}
 
 Pixels = NDArray[np.uint8]
 
@@ -46,8 +48,10 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     picture = drawn(SIDE)
-    for name, network in (("tiny", TINY), ("resnet18 Unet", USUAL)):
-        print(line(name, network, picture), flush=True)
+    parser = argparse.ArgumentParser(description="Time predict beside a plain loop.")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    for name in parser.parse_args().networks:
+        print(line(name, NETWORKS[name], picture), flush=True)
 
 
 def drawn(side: int) -> Pixels:

@@ -41,7 +41,7 @@ def test_tiled_equals_whole_everywhere_where_the_network_sees_less_than_a_quarte
 
 
 def test_tiled_equals_whole_with_mirrored_views(near_weights: list[Path]) -> None:
-    mirrored, picture = open_model(SETTINGS | {"flips": True}, near_weights), blobs(500, 411)
+    mirrored, picture = open_model(SETTINGS | {"flips": True}, near_weights), blobs(300, 200)
     assert np.abs(tiled(mirrored, picture, Tiling(256, 128)) - mirrored.probability(picture)).max() < 1e-5
 
 
