@@ -28,15 +28,15 @@ NETWORKS = {"tiny": TINY, "resnet18": USUAL}
 Pixels = NDArray[np.uint8]
 
 
-def tiny_segmenter(folder: Path, network: dict[str, Any] = TINY) -> Any:
-    """Return one untrained network as a served model, by which 2 % of the pixels of a drawn picture are target."""
+def tiny_segmenter(folder: Path, network: dict[str, Any] = TINY, share: float = 0.02) -> Any:
+    """Return one untrained network as a served model, by which such a share of a drawn picture is target."""
     from harness.tracking.registry import open_model
 
     torch.manual_seed(0)
     made = smp.create_model(**network, encoder_weights=None).requires_grad_(False)
     made(torch.randn(4, 3, 64, 64))  # normalization learns what activations look like
     example = torch.from_numpy(drawn(512)).permute(2, 0, 1)[None] / 127.5 - 1
-    made.segmentation_head[0].bias.sub_(torch.quantile(made.eval()(example), 0.98))
+    made.segmentation_head[0].bias.sub_(torch.quantile(made.eval()(example), 1 - share))
     save_file(made.state_dict(), folder / "weights.safetensors")
     settings = {"schema": 2, "network": network, "size": None, "white": None, "threshold": 0.5}
     settings |= {"mean": [0.5] * 3, "std": [0.5] * 3, "flips": False, "scales": [1.0]}

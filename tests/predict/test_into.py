@@ -57,9 +57,9 @@ def painted(segmentation: Any, height: int, width: int) -> Any:
 
 
 def test_masks_and_tables_say_what_the_model_says(tmp_path: Path) -> None:
-    picture = blobs(200, 300)
+    picture = blobs(200, 300, sigma=2)
     cv2.imwrite(str(tmp_path / "a.png"), picture[:, :, ::-1])
-    assert predict([tmp_path / "a.png"], tmp_path / "out").failures == []
+    assert predict([tmp_path / "a.png"], tmp_path / "out", tiling=Tiling()).failures == []
     (row,) = rows(tmp_path / "out/images.csv")
     mask = mask_of(tmp_path / "out", row)
     probability = bright().probability(picture)
@@ -68,6 +68,9 @@ def test_masks_and_tables_say_what_the_model_says(tmp_path: Path) -> None:
     assert float(row["share"]) == pytest.approx((mask > 0).mean(), abs=1e-6)
     objects, annotations = rows(tmp_path / "out/objects.csv"), coco(tmp_path / "out")["annotations"]
     assert len(objects) == len(annotations) == int(row["objects"]) > 3
+    kinds = {isinstance(one["segmentation"], dict): one for one in annotations}
+    assert set(kinds) == {True, False}, "some objects have holes, which polygons cannot have"
+    assert all(len(one["segmentation"]) == 1 for one in annotations if isinstance(one["segmentation"], list))
     total = np.zeros((200, 300), int)
     for one, line in zip(annotations, objects, strict=True):
         shape = painted(one["segmentation"], 200, 300)
