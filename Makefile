@@ -11,7 +11,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check ui bench bench-audit bench-report bench-scale bench-statistics soak lock clean
+.PHONY: help run test test-all check ui bench bench-audit bench-predict bench-report bench-scale bench-statistics soak lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ bench: $(READY) ## time, as ratios side by side
 
 bench-audit: $(READY) ## plant copies in drawn surfaces and count what the audit finds (tens of minutes)
 	$(BIN)/python -m benchmarks.audit
+
+bench-predict: $(READY) ## memory at 20,000 x 20,000 px, time at 4,096 x 4,096 beside a plain loop (tens of minutes)
+	$(BIN)/python -m benchmarks.predict_memory
+	$(BIN)/python -m benchmarks.predict_speed
 
 bench-report: $(READY) ## seconds and sizes of the leakage report at 100,000 images, of the study's at 5,000 trials
 	$(BIN)/python -m benchmarks.report_size

@@ -1,36 +1,58 @@
-"""What is done with a promoted model."""
+"""What is done with a promoted model: pictures predicted, requests answered."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DataError
 from harness.screen import console
-from harness.studyfile import load
 from harness.tracking.store import answering, open_store
 
-STUDIES = Path("studies")
+# What needs MLflow is imported where it is used: that takes seconds, which other verbs do without.
 
 
-def serve(name: str, home: Path, alias: str, host: str, port: int, **limits: float) -> dict[str, Any]:
+def predict(
+    name: str, home: Path, images: Sequence[Path], out: Path, backend: str, **tiling: int | float | None
+) -> dict[str, Any]:
+    """Predict pictures with a promoted model: masks, overlays and tables of objects; goes on where it stopped."""
+    from harness.predict.found import find_pictures
+    from harness.predict.into import identity_of, predict_into
+    from harness.predict.tiles import Tiling
+    from harness.tracking.meant import find_model, open_version
+
+    tiles = Tiling(**tiling)  # type: ignore[arg-type]
+    files = find_pictures(images, out)
+    store = answering(open_store(home))
+    version = find_model(store, name)
+    segmenter = open_version(store, version, backend)
+    identity = identity_of(version, segmenter, tiles) | {"backend": backend}
+    done = predict_into(out, segmenter, identity, files, tiles, console)
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    tell(f"{version.name} version {version.version}: {done.sentence}, written to {out}")
+    document = {"model": version.name, "version": version.version, "out": str(out)} | done.as_dict()
+    if done.failures:
+        error = DataError(
+            f"{out / 'images.csv'}: {len(done.failures)} of {done.total} pictures could not be predicted; the first: "
+            f"{done.failures[0]}"
+        )
+        error.document = document
+        raise error
+    return document
+
+
+def serve(name: str, home: Path, backend: str, host: str, port: int, **limits: float) -> dict[str, Any]:
     """Answer HTTP requests for masks with a promoted model, verified first; on this machine only, unless told."""
     from harness.tracking.admission import Limits
-    from harness.tracking.serving import (
-        address_of,
-        example,
-        find_version,
-        is_open_to_others,
-        listen,
-        open_version,
-        serve_model,
-    )
+    from harness.tracking.meant import find_model, open_version
+    from harness.tracking.serving import address_of, example, is_open_to_others, listen, serve_model
 
     refuse_no_limit(port, **limits)
     store = answering(open_store(home))
-    found = find_version(store, model_name(name), alias)
+    found = find_model(store, name)
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with listen(host, port) as listening:
-        model = open_version(store, found)
+        model = open_version(store, found, backend)
         address = address_of(listening)
         if is_open_to_others(listening):
             tell(
@@ -42,14 +64,7 @@ def serve(name: str, home: Path, alias: str, host: str, port: int, **limits: flo
             tell(example(address))
 
         serve_model(model, listening, Limits(int(limits["limit_mb"] * 1e6), limits["timeout"]), ready)
-    return {"model": found.name, "version": found.version, "alias": alias, "address": address}
-
-
-def model_name(name: str) -> str:
-    """Return the registered model of a study; where it has no file, as on other machines, the name is the model's."""
-    if name.endswith((".yaml", ".yml")) or (STUDIES / f"{name}.yaml").is_file():
-        return load(name)[0].name
-    return name
+    return {"model": found.name, "version": found.version, "address": address}
 
 
 def refuse_no_limit(port: int, limit_mb: float, timeout: float) -> None:

@@ -29,14 +29,15 @@ from typing import Any
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
+from harness.options import add_own_options
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
-from harness.production import serve
+from harness.production import predict, serve
 from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
 from harness.stopping import STOPS, ending_in_time
 from harness.studyfile import CACHES, load, naming
-from harness.tracking.store import PORT, answering, in_one_line, open_store
+from harness.tracking.store import answering, in_one_line, open_store
 from harness.tracking.store import serve as serve_pages
 from harness.train.room import refuse_unwritable
 from harness.variants import build_every_choice
@@ -171,62 +172,43 @@ def on_stop_signals() -> Callable[[], bool]:
     return lambda: stopped
 
 
+NAMED = {
+    False: "studies/NAME.yaml, or a path",
+    True: "a study, for its champion; or models:/NAME@alias, models:/NAME/3",
+}
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, compare, reproduce, promote, rollback, history, serve, doctor, ui):
+    for verb in (
+        run,
+        check,
+        report,
+        compare,
+        reproduce,
+        promote,
+        rollback,
+        history,
+        predict,
+        serve,
+        doctor,
+        ui,
+    ):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
         one.add_argument(
             "name",
-            metavar="NAME",
+            metavar="MODEL" if verb is predict else "NAME",
             nargs="?" if verb in (doctor, ui) else None,
-            help="studies/NAME.yaml, or a path",
+            help=NAMED[verb is predict],
         )
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-        _add_own_options(one, verb)
+        add_own_options(one, verb.__name__)
     return whole
-
-
-def _add_own_options(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> None:
-    """Add the options that one verb alone has."""
-    if verb is compare:
-        text = "number of a trial that ran all its folds, two or more"
-        one.add_argument("trials", metavar="TRIAL", type=int, nargs="+", help=text)
-    if verb is reproduce:
-        which = one.add_mutually_exclusive_group(required=True)
-        which.add_argument("--trial", metavar="N", type=int, help="a trial of the study's last run")
-        which.add_argument("--run", metavar="ID", help="a fold run in MLflow")
-        which.add_argument("--model", action="store_true", help="the trial that is the champion")
-        one.add_argument("--fold", metavar="K", type=int, help="one of the trial's folds (0)")
-    if verb is promote:
-        text = "promote although evidence is missing, for this reason, which stays on the version for ever"
-        one.add_argument("--force", metavar="REASON", help=text)
-    if verb is rollback:
-        text = "the reason, which is kept in the history"
-        one.add_argument("--why", metavar="TEXT", default="no reason was given", help=text)
-    if verb is run:
-        one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
-    if verb is doctor:
-        text = "drop weights of pruned and bettered trials until those of a study take at most so many GB (0)"
-        one.add_argument("--prune", metavar="GB", type=float, nargs="?", const=0.0, help=text)
-    if verb in (ui, serve):
-        _add_address(one, verb)
-
-
-def _add_address(one: argparse.ArgumentParser, verb: Callable[..., Any]) -> None:
-    """Add where a server answers, and what it lets through."""
-    if verb is ui:
-        one.add_argument("--port", type=int, default=PORT)
-        return
-    one.add_argument("--alias", default="champion", help="which version of the model (champion)")
-    one.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines ask, too (127.0.0.1)")
-    one.add_argument("--port", type=int, default=5001, help="0 takes a free one (5001)")
-    one.add_argument("--limit-mb", type=float, default=64.0, help="largest request in MB (64)")
-    one.add_argument("--timeout", type=float, default=60.0, help="seconds until an answer, at most (60)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -256,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return ConfigError.exit_code
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from what is committed" if verb == "run" else ""
+        goes_on = "; the same command goes on from what is committed" if verb in ("run", "predict") else ""
         console.print(f"stopped at once{goes_on}", highlight=False)
         return Interrupted.exit_code
     if as_json:

@@ -6,9 +6,7 @@ import ipaddress
 import os
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,36 +19,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from harness.errors import ConfigError
 from harness.stopping import STOPS
 from harness.tracking.admission import ASK, Admission, Limits
-from harness.tracking.aliases import Version, aliases, version_of
-from harness.tracking.registry import SIGNATURE, fetch_model, open_model
+from harness.tracking.registry import SIGNATURE
 from harness.tracking.served_model import Segmenter
-from harness.tracking.store import Store
 from harness.tracking.trusted import FLAVOR, LOADER
 
 QUIET = 5.0  # s in which a connection must begin a request, and begin the next one
 ENDS_WITHIN = 5.0  # s for the answers under way when the server is asked to stop
 CONNECTIONS = 1000
 NO_LIMIT = 10**9  # s; MLflow's own time limit would leave its thread at work and uncounted
-
-
-def find_version(store: Store, name: str, alias: str) -> Version:
-    """Return the version that an alias of a registered model means. Raises ConfigError where there is none."""
-    client = store.client()
-    known = aliases(client, name)
-    found = version_of(client, name, known[alias]) if alias in known else None
-    if found is None:
-        others = f"its aliases are {', '.join(known)}" if known else f"`promote {name}` makes a champion"
-        raise ConfigError(f"{name}: has no {alias} in {store.shown}; {others}")
-    return found
-
-
-def open_version(store: Store, found: Version) -> PyFuncModel:
-    """Return a version as MLflow's server wants it, built by code of this package. Raises ModelRefused."""
-    with tempfile.TemporaryDirectory() as folder:  # weights are read into memory
-        parts = fetch_model(store.client(), found, Path(folder))
-        model = open_model(parts.settings, parts.weights)
-    described = Model(signature=SIGNATURE, flavors={FLAVOR: {"loader_module": LOADER}})
-    return PyFuncModel(described, _Served(model))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -91,11 +67,12 @@ def example(address: str) -> str:
 
 
 def serve_model(
-    model: PyFuncModel, listening: socket.socket, limits: Limits, ready: Callable[[], None]
+    model: Segmenter, listening: socket.socket, limits: Limits, ready: Callable[[], None]
 ) -> None:
     """Answer requests until this process is asked to stop; call `ready` when the first one may come."""
+    described = Model(signature=SIGNATURE, flavors={FLAVOR: {"loader_module": LOADER}})
     os.environ[MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.name] = str(NO_LIMIT)
-    admission = Admission(scoring_server.init(model), limits)
+    admission = Admission(scoring_server.init(PyFuncModel(described, _Served(model))), limits)
     config = uvicorn.Config(
         admission,
         http=_Impatient,

@@ -12,10 +12,11 @@ from benchmarks.promoted import MIDDLE, PLAIN, STRONG, WEAK, Ran
 from harness.config import Promote
 from harness.data.audit import HELD_OUT
 from harness.data.split import read_split
-from harness.errors import ModelRefused, PromotionRefused
+from harness.errors import ConfigError, ModelRefused, PromotionRefused
 from harness.promotion.candidate import made_as
 from harness.tracking import graphs
 from harness.tracking.aliases import aliases, champion, named_version
+from harness.tracking.meant import find_model, open_version
 from harness.tracking.registry import fetch_model, open_model
 from harness.tracking.trusted import Parts
 from harness.train.checkpoint import verify
@@ -148,6 +149,15 @@ def test_graphs_are_held_to_the_networks_and_travel_with_the_model(ran: Ran) -> 
     mlflow.set_tracking_uri(ran.store.uri)
     assert mlflow.pyfunc.load_model(done.uri).predict({"image": [picture]})["mask"][0].shape == (70, 133)
     assert ran.promote(STRONG, wanted=Promote()).version == "2"
+    version = find_model(ran.store, done.uri)
+    for backend in ("torch", "pt2", "onnx"):
+        found_by = open_version(ran.store, version, backend)
+        np.testing.assert_allclose(found_by.probability(picture), model.probability(picture), atol=1e-5)
+    before = find_model(ran.store, "models:/tiny/1")
+    with pytest.raises(
+        ConfigError, match="--backend onnx: version 1 of tiny has no onnx graph; promote it with"
+    ):
+        open_version(ran.store, before, "onnx")
 
 
 def test_a_graph_that_computes_something_else_is_refused_before_a_look(

@@ -354,8 +354,10 @@ def test_a_port_that_is_taken_is_one_line(
 @pytest.mark.parametrize(
     ("name", "more", "sentence"),
     [
-        ("nobody", [], "nobody: has no champion in sqlite:"),
-        (NAME, ["--alias", "best"], f"{NAME}: has no best in sqlite:"),
+        ("nobody", [], "models:/nobody@champion: no version has this alias in sqlite:"),
+        (f"models:/{NAME}@best", [], f"models:/{NAME}@best: no version has this alias in sqlite:"),
+        (NAME, ["--backend", "tensorrt"], "backend 'tensorrt': no such backend"),
+        (NAME, ["--backend", "onnx"], "--backend onnx: version 1 of served has no onnx graph"),
         (NAME, ["--timeout", "0"], "--timeout: 0; choose a number above 0"),
         (NAME, ["--limit-mb", "nan"], "--limit-mb: nan; choose a number above 0"),
         (NAME, ["--port", "70000"], "--port 70000: "),

@@ -1,0 +1,80 @@
+"""The promoted model that was named, read by the trusted loader: a study's champion, or a version of a model."""
+
+import re
+import tempfile
+from pathlib import Path
+
+from harness.choices import nearest
+from harness.errors import ConfigError
+from harness.studyfile import load
+from harness.tracking.aliases import CHAMPION, Version, aliases, version_of
+from harness.tracking.graphs import RUNNERS, open_graph, with_graph
+from harness.tracking.registry import fetch_model, open_model
+from harness.tracking.served_model import Segmenter
+from harness.tracking.store import Store
+from harness.tracking.trusted import Parts
+
+ADDRESS = "models:/"
+FORMS = re.compile(rf"{ADDRESS}(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+STUDIES = Path("studies")
+NETWORKS = "torch"  # the backend that is always there: the trained networks
+BACKENDS = (NETWORKS, *RUNNERS)
+
+
+def find_model(store: Store, typed: str) -> Version:
+    """Return the version that is meant by a study, `models:/NAME@alias` or `models:/NAME/3`. Raises ConfigError."""
+    if not typed.startswith(ADDRESS):
+        return _aliased(store, _model_name(typed), CHAMPION)
+    form = FORMS.fullmatch(typed)
+    if form is None:
+        raise ConfigError(f"{typed}: names no model; write {ADDRESS}NAME@{CHAMPION}, or {ADDRESS}NAME/3")
+    if form["alias"]:
+        return _aliased(store, form["name"], form["alias"])
+    found = version_of(store.client(), form["name"], form["version"])
+    if found is None:
+        raise ConfigError(f"{typed}: there is no such version in this store; check --home and the name")
+    return found
+
+
+def open_version(store: Store, version: Version, backend: str) -> Segmenter:
+    """Return a registered version, ready to predict by one of BACKENDS; none of its code is run.
+
+    Raises ModelRefused, ConfigError where the backend is not installed, or the version has no graph for it.
+    """
+    with tempfile.TemporaryDirectory() as folder:  # all of it is read into memory
+        parts = fetch_model(store.client(), version, Path(folder))
+        model = open_model(parts.settings, parts.weights)
+        if backend == NETWORKS:
+            return model
+        path = _graph_for(backend, parts, f"version {version.version} of {version.name}")
+        return with_graph(model, open_graph(backend, path, model.device))
+
+
+def _graph_for(backend: str, parts: Parts, where: str) -> Path:
+    if backend not in BACKENDS:
+        raise ConfigError(f"backend {backend!r}: no such backend{nearest(backend, BACKENDS)}")
+    kind = "pt2" if backend == "pt2" else "onnx"
+    if kind not in parts.graphs:
+        raise ConfigError(
+            f"--backend {backend}: {where} has no {kind} graph; promote it with promote.graphs: [{kind}]"
+        )
+    return parts.graphs[kind]
+
+
+def _model_name(typed: str) -> str:
+    """Return the registered model of a study; where it has no file, as on other machines, the name is the model's."""
+    if typed.endswith((".yaml", ".yml")) or (STUDIES / f"{typed}.yaml").is_file():
+        return load(typed)[0].name
+    return typed
+
+
+def _aliased(store: Store, name: str, alias: str) -> Version:
+    known = aliases(store.client(), name)
+    found = version_of(store.client(), name, known[alias]) if alias in known else None
+    if found is None:
+        there = ", ".join(sorted(known)) or "none"
+        raise ConfigError(
+            f"{ADDRESS}{name}@{alias}: no version has this alias in {store.shown} (aliases: {there}); promote {name} "
+            "first, or check --home"
+        )
+    return found
