@@ -59,7 +59,7 @@ def _serve(one: argparse.ArgumentParser) -> None:
 
 
 def _backend(one: argparse.ArgumentParser) -> None:
-    text = "what computes: torch, or a graph of the version by pt2, onnx or openvino (torch)"
+    text = "what computes: torch, or the version's ONNX graph by onnx or openvino (torch)"
     one.add_argument("--backend", default="torch", help=text)
 
 

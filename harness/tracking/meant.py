@@ -8,7 +8,7 @@ from harness.choices import nearest
 from harness.errors import ConfigError
 from harness.studyfile import load
 from harness.tracking.aliases import CHAMPION, Version, aliases, version_of
-from harness.tracking.graphs import RUNNERS, open_graph, with_graph
+from harness.tracking.graphs import open_graph, with_graph
 from harness.tracking.registry import fetch_model, open_model
 from harness.tracking.served_model import Segmenter
 from harness.tracking.store import Store
@@ -18,7 +18,7 @@ ADDRESS = "models:/"
 FORMS = re.compile(rf"{ADDRESS}(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 STUDIES = Path("studies")
 NETWORKS = "torch"  # the backend that is always there: the trained networks
-BACKENDS = (NETWORKS, *RUNNERS)
+BACKENDS = (NETWORKS, "onnx", "openvino")  # no pt2: PyTorch runs what it is told to by such a file
 
 
 def find_model(store: Store, typed: str) -> Version:
@@ -53,12 +53,11 @@ def open_version(store: Store, version: Version, backend: str) -> Segmenter:
 def _graph_for(backend: str, parts: Parts, where: str) -> Path:
     if backend not in BACKENDS:
         raise ConfigError(f"backend {backend!r}: no such backend{nearest(backend, BACKENDS)}")
-    kind = "pt2" if backend == "pt2" else "onnx"
-    if kind not in parts.graphs:
+    if "onnx" not in parts.graphs:
         raise ConfigError(
-            f"--backend {backend}: {where} has no {kind} graph; promote it with promote.graphs: [{kind}]"
+            f"--backend {backend}: {where} has no onnx graph; promote it with promote.graphs: [onnx]"
         )
-    return parts.graphs[kind]
+    return parts.graphs["onnx"]
 
 
 def _model_name(typed: str) -> str:

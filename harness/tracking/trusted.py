@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,12 @@ WEIGHTS, GRAPH = "weights_", "graph_"  # artifacts; a fold's number follows, or 
 SETTINGS, EQUAL = "settings", "graphs"  # artifacts; the second is how far graphs are from the networks
 ENDINGS = {SETTINGS: ".json", EQUAL: ".json"} | {f"{GRAPH}{kind}": f".{kind}" for kind in ("pt2", "onnx")}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of an encoder: no hub, no folder
+EXAMPLES = "data/sample_inputs/"  # empty in ours
+OF_PT2 = re.compile(  # what torch.export.save writes, below the archive's own name
+    r"archive_(format|version)|byteorder|\.data/(version|serialization_id)|models/model\.json"
+    r"|data/(weights|constants)/((weight|tensor)_\d+|model_(weights|constants)_config\.json)"
+    rf"|{EXAMPLES}model\.pt"
+)
 WANTED = {"schema", "network", "size", "white", "mean", "std", "threshold", "flips", "scales"}  # settings
 OF_NETWORK = {  # arguments of smp.create_model, at most; none of them fetches or opens anything
     *("arch", "encoder_name", "in_channels", "classes", "activation", "encoder_depth", "decoder_channels")
@@ -82,6 +89,8 @@ def read_parts(folder: Path, tags: Mapping[str, str], where: str) -> Parts:
             f"{where}: its artifacts are not settings, the weights of folds, and graphs; {AGAIN}"
         )
     graphs = {name.removeprefix(GRAPH): path for name, path in others.items() if name.startswith(GRAPH)}
+    if "pt2" in graphs:
+        _refuse_pickles(graphs["pt2"], where)
     return Parts(_settings(others[SETTINGS], where), [paths[name] for name in wanted], graphs)
 
 
@@ -120,6 +129,26 @@ def _flavor(folder: Path, where: str) -> dict[str, Any]:
     if flavor.get("code"):
         raise ModelRefused(f"{where}: brings a folder of code, {flavor['code']!r}; {AGAIN}")
     return dict(flavor)
+
+
+def _refuse_pickles(path: Path, where: str) -> None:
+    """Refuse a pt2 archive that has more in it than a graph and raw numbers: who opens it would run what is pickled."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+            strange = [name for name in names if not OF_PT2.fullmatch(name)]
+            strange += [name for name, info in names.items() if name.startswith(EXAMPLES) and info.file_size]
+            for name in names:
+                if name.endswith("_config.json") and b'"use_pickle":true' in b"".join(
+                    archive.read(names[name]).split()
+                ):
+                    strange.append(name)
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        strange = ["no archive"]
+    if strange:
+        raise ModelRefused(
+            f"{where}: its {path.name} holds {strange[0]!r}, more than a graph and numbers; {AGAIN}"
+        )
 
 
 def _artifact(folder: Path, name: object, entry: object, where: str) -> Path:

@@ -150,7 +150,7 @@ def test_graphs_are_held_to_the_networks_and_travel_with_the_model(ran: Ran) -> 
     assert mlflow.pyfunc.load_model(done.uri).predict({"image": [picture]})["mask"][0].shape == (70, 133)
     assert ran.promote(STRONG, wanted=Promote()).version == "2"
     version = find_model(ran.store, done.uri)
-    for backend in ("torch", "pt2", "onnx"):
+    for backend in ("torch", "onnx"):
         found_by = open_version(ran.store, version, backend)
         np.testing.assert_allclose(found_by.probability(picture), model.probability(picture), atol=1e-5)
     before = find_model(ran.store, "models:/tiny/1")

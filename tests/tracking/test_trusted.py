@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,6 +202,33 @@ def manifest_of(content: bytes) -> Callable[[Copy], None]:
     return harm
 
 
+def graph_with(name: str, content: bytes) -> Callable[[Copy], None]:
+    """Return what adds a pt2 archive that holds a graph, and one file more."""
+
+    def harm(model: Copy) -> None:
+        path = model.folder / "artifacts/graph.pt2"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("graph/models/model.json", "{}")
+            archive.writestr(f"graph/{name}", content)
+        flavors = yaml.safe_load((model.folder / "MLmodel").read_text())["flavors"]
+        artifacts = flavors["python_function"]["artifacts"]
+        model.describe(artifacts=artifacts | {"graph_pt2": {"path": "artifacts/graph.pt2"}})
+
+    return harm
+
+
+def a_graph_that_is_no_archive(model: Copy) -> None:
+    graph_with("byteorder", b"little")(model)
+    (model.folder / "artifacts/graph.pt2").write_bytes(pickle.dumps(Evil(model.marker)))
+    model.sign()
+
+
+def test_a_graph_of_nothing_but_numbers_is_taken(model: Copy) -> None:
+    graph_with("data/weights/weight_0", b"1234")(model)
+    assert list(read_parts(model.folder, model.tags, WHERE).graphs) == ["pt2"]
+
+
+PICKLED = b'{"config": {"w": {"use_pickle": true}}}'
 HOSTILE: dict[Callable[[Copy], None], str] = {
     no_tag: "has no tag harness.manifest, so it was not made by `promote`",
     no_manifest: "its manifest.json is gone, or is not what was registered",
@@ -238,6 +266,19 @@ HOSTILE: dict[Callable[[Copy], None], str] = {
     network_that(checkpoint_path="/tmp/evil.pth"): "its settings ask for network.checkpoint_path '/tmp",
     network_that(checkpoint_path="evil.pth"): "its settings ask for network.checkpoint_path 'evil.pth'",
     network_that(decoder_channels=[{}]): "its settings ask for network.decoder_channels",
+    graph_with(
+        "data/sample_inputs/model.pt", b"\x80\x04."
+    ): "its graph.pt2 holds 'data/sample_inputs/model.pt'",
+    graph_with(
+        "data/weights/model_weights_config.json", PICKLED
+    ): "its graph.pt2 holds 'data/weights/model_weights",
+    graph_with(
+        "data/aotinductor/model/wrapper.so", b"\x7fELF"
+    ): "its graph.pt2 holds 'data/aotinductor/model/",
+    graph_with(
+        "data/constants/custom_obj_0", b"\x80\x04."
+    ): "its graph.pt2 holds 'data/constants/custom_obj_0'",
+    a_graph_that_is_no_archive: "its graph.pt2 holds 'no archive'",
     manifest_of(b"null"): "its manifest.json cannot be read",
     manifest_of(b"[]"): "its manifest.json cannot be read",
     manifest_of(b"{"): "its manifest.json cannot be read",
