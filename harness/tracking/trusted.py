@@ -32,6 +32,7 @@ WEIGHTS, GRAPH = "weights_", "graph_"  # artifacts; a fold's number follows, or 
 SETTINGS, EQUAL = "settings", "graphs"  # artifacts; the second is how far graphs are from the networks
 ENDINGS = {SETTINGS: ".json", EQUAL: ".json"} | {f"{GRAPH}{kind}": f".{kind}" for kind in ("pt2", "onnx")}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of an encoder: no hub, no folder
+PICKLED = b'"use_pickle":true'
 EXAMPLES = "data/sample_inputs/"  # empty in ours
 OF_PT2 = re.compile(  # what torch.export.save writes, below the archive's own name
     r"archive_(format|version)|byteorder|\.data/(version|serialization_id)|models/model\.json"
@@ -138,11 +139,8 @@ def _refuse_pickles(path: Path, where: str) -> None:
             names = {info.filename.partition("/")[2]: info for info in archive.infolist()}
             strange = [name for name in names if not OF_PT2.fullmatch(name)]
             strange += [name for name, info in names.items() if name.startswith(EXAMPLES) and info.file_size]
-            for name in names:
-                if name.endswith("_config.json") and b'"use_pickle":true' in b"".join(
-                    archive.read(names[name]).split()
-                ):
-                    strange.append(name)
+            configs = [name for name in names if name.endswith("_config.json")]
+            strange += [name for name in configs if PICKLED in b"".join(archive.read(names[name]).split())]
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         strange = ["no archive"]
     if strange:
