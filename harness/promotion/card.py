@@ -75,7 +75,7 @@ class Card:
         yield Part("The model", facts=self._model())
         yield Part("Use", facts=self._use())
         yield Part("Data", facts=_data(facts))
-        yield Part("Protocol", [*verdict(self.board)], _protocol(facts, best))
+        yield Part("Protocol", verdict(self.board)[:1], _protocol(facts, best))
         yield Part("Scores, out of fold", table=(("score", "value", "95 % interval"), list(self._scores())))
         yield Part("Scores of the promoted model", facts=self._own_scores())
         rules = [(r.name, "yes" if r.passed else "no", r.found, r.asked) for r in self.gate.rules]
@@ -98,7 +98,9 @@ class Card:
         shown = f"resized so that the longest side is {size} px" if size else "at their own size"
         return {
             "Made of": self.promotion.made_as,
-            "Network": ", ".join(f"{name} {value}" for name, value in settings["network"].items()),
+            "Network": ", ".join(
+                f"{name} {value}" for name, value in settings["network"].items() if value is not None
+            ),
             "Pictures": f"gray or RGB, 8 or 16 bits, of any size, {shown}",
             "Answer": f"a mask at the picture's size; {self.promotion.threshold_sentence}",
             "Weights": f"{model.megabytes:.1f} MB as safetensors, no pickle",

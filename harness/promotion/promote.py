@@ -204,8 +204,8 @@ def show_looks(store: Store, ledger: Path, tell: Callable[[str], None]) -> None:
         show_report(runs, key, folder, as_note(board))
 
 
-def _refuse_leaks_of_today(facts: Mapping[str, Any], today: Report) -> None:
-    """Refuse what leaks as the audit of today sees it, which may know more than the one before training."""
+def _refuse_leaks_of_today(facts: Mapping[str, Any], today: Report) -> str:
+    """Return the verdict of today's audit, which may know more than the one before training; refuse what leaks."""
     if today.split != facts["split"]:
         raise PromotionRefused(
             f"{facts['key']}: was trained on split {facts['split']}, which is lost (today it would be {today.split}); "
@@ -215,3 +215,4 @@ def _refuse_leaks_of_today(facts: Mapping[str, Any], today: Report) -> None:
         refuse_leaks(today)
     except LeakageError as error:
         raise PromotionRefused(f"{facts['key']}: audited again, its data leak: {error}") from error
+    return today.verdict
