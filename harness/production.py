@@ -1,12 +1,14 @@
 """What is done with a promoted model."""
 
+import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError
 from harness.screen import console
-from harness.studyfile import load
+from harness.studyfile import CACHES, load
 from harness.tracking.store import answering, open_store
 
 STUDIES = Path("studies")
@@ -43,6 +45,35 @@ def serve(name: str, home: Path, alias: str, host: str, port: int, **limits: flo
 
         serve_model(model, listening, Limits(int(limits["limit_mb"] * 1e6), limits["timeout"]), ready)
     return {"model": found.name, "version": found.version, "alias": alias, "address": address}
+
+
+def monitor(name: str, home: Path, images: Sequence[str]) -> dict[str, Any]:
+    """Say whether new pictures are like those that the champion was trained on, and which are strange or copies."""
+    from harness.data.index import index_samples
+    from harness.monitor.compare import compare, known_champion
+    from harness.monitor.pictures import find_pictures
+    from harness.monitor.run import note_run
+    from harness.monitor.words import as_dict, lines
+    from harness.tracking.registry import fetch_model
+    from harness.tracking.serving import find_version
+
+    study, file = load(name)
+    paths = find_pictures(images)
+    store = answering(open_store(home))
+    found = find_version(store, study.name, "champion")
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+    def root() -> Path:
+        return index_samples(study.data.dataset, base=file.parent.resolve(), cache=CACHES).root
+
+    with tempfile.TemporaryDirectory() as folder:
+        known = known_champion(found, home, fetch_model(store.client(), found, Path(folder)))
+        made, table = compare(known, paths, CACHES, root)
+    for line in lines(made):
+        tell(line)
+    run = note_run(store, home, made, table, tell)
+    tell(f"every picture and number: run {run} of experiment {made.model} in {store.shown}")
+    return as_dict(made) | {"run": run}
 
 
 def model_name(name: str) -> str:

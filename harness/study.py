@@ -30,7 +30,7 @@ from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
-from harness.production import serve
+from harness.production import monitor, serve
 from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
@@ -175,7 +175,20 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (run, check, report, compare, reproduce, promote, rollback, history, serve, doctor, ui):
+    for verb in (
+        run,
+        check,
+        report,
+        compare,
+        reproduce,
+        promote,
+        rollback,
+        history,
+        monitor,
+        serve,
+        doctor,
+        ui,
+    ):
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
@@ -185,6 +198,8 @@ def parser() -> argparse.ArgumentParser:
             nargs="?" if verb in (doctor, ui) else None,
             help="studies/NAME.yaml, or a path",
         )
+        if verb is monitor:
+            one.add_argument("images", metavar="IMAGE", nargs="+", help="new pictures, or folders of them")
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")
         _add_own_options(one, verb)

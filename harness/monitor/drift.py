@@ -1,0 +1,185 @@
+"""Whether new pictures are spread otherwise than those trained on, measure by measure. Pure arithmetic.
+
+Whole groups are exchanged, never single pictures: those of one group are alike. docs/monitor.md has the sources, and
+how often it says drift where there is none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEVEL = 0.05  # of one false alarm in a whole run, however many measures it has
+POWER = 0.8
+LEAST = 0.1  # distance; what is proven and smaller is no drift that anybody need act on
+FEWEST_NEW, FEWEST_GROUPS = 6, 8  # units on either side; fewer say nothing
+DRAWS = 1999
+BLOCK = 250  # draws at once
+POINTS = 256  # values at which distributions are compared, at most
+TIE = 1e-12
+IQR = 1.349  # of a normal distribution, in standard deviations
+
+Floats = NDArray[np.float64]
+Units = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Values (N,) of pictures, and the number of the unit (N,) each belongs to: each unit counts once."""
+
+    values: Floats
+    units: Units
+
+    @property
+    def count(self) -> int:
+        return len(np.unique(self.units))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a measure of new pictures differs from that of pictures trained on.
+
+    shift: of the median, in spreads of the training pictures (interquartile range / 1.349); None where they have none.
+    distance: of Kolmogorov and Smirnov, 0 to 1; 95 % of equally many groups of one kind stay below `usual`. p: of "both
+    are of one kind"; adjusted: by Holm for all measures of the run.
+    """
+
+    name: str
+    training: float  # median
+    new: float  # median
+    shift: float | None
+    distance: float
+    usual: float
+    p: float
+    adjusted: float
+
+    @property
+    def proven(self) -> bool:
+        return self.adjusted <= LEVEL
+
+    @property
+    def alarm(self) -> bool:
+        return self.proven and self.distance >= LEAST
+
+
+def differences(
+    training: dict[str, Sample], new: dict[str, Sample], *, seed: int = 0, draws: int = DRAWS
+) -> list[Difference]:
+    """Return how each measure differs, the surest first; one that is the same everywhere is left out."""
+    names = [name for name in training if _varies(training[name], new[name])]
+    found = [
+        _difference(
+            name, training[name], new[name], permuted(training[name], new[name], seed=seed + at, draws=draws)
+        )
+        for at, name in enumerate(names)
+    ]
+    adjusted = holm([one.p for one in found])
+    made = [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
+    return sorted(made, key=lambda one: (one.p, -one.distance))
+
+
+def too_few(groups: int, new: int) -> str:
+    """Return why nothing can be said of so many training groups and new units; nothing where it can."""
+    if new < FEWEST_NEW:
+        return f"{new} to compare, where at least {FEWEST_NEW} are needed"
+    if groups < FEWEST_GROUPS:
+        return f"{groups} training groups to compare with, where at least {FEWEST_GROUPS} are needed"
+    return ""
+
+
+def noticed(groups: int, new: int, measures: int) -> float:
+    """Return the shift, in spreads, that would be noticed four times of five; of normal values, without Holm's help."""
+    normal = NormalDist()
+    wanted = normal.inv_cdf(1 - LEVEL / max(1, measures) / 2) + normal.inv_cdf(POWER)
+    return float(wanted * np.sqrt(1 / groups + 1 / new))
+
+
+def permuted(training: Sample, new: Sample, *, seed: int, draws: int = DRAWS) -> tuple[float, float, float]:
+    """Return Kolmogorov-Smirnov distance, its 95 % point where both are of one kind, and p of Anderson-Darling.
+
+    Were both of one kind, any units could as well have been the new ones: exact for units that are alike, however many
+    values they have. The weighting of Anderson and Darling sees tails, where drift begins.
+    """
+    curves, pooled, mass = _curves(training, new)
+    units, chosen = len(curves), new.count
+    own = np.zeros((1, units), np.float32)
+    own[0, units - chosen :] = 1
+    distance, observed = (float(one[0]) for one in _statistics(own, curves, pooled, mass))
+    rng = np.random.default_rng(seed)
+    drawn = [_drawn(rng, min(BLOCK, draws - at), units, chosen) for at in range(0, draws, BLOCK)]
+    both = [_statistics(labels, curves, pooled, mass) for labels in drawn]
+    distances, weighted = (np.concatenate([one[part] for one in both]) for part in (0, 1))
+    reached = int((weighted >= observed - TIE).sum())
+    return distance, float(np.quantile(distances, 0.95)), (1 + reached) / (1 + draws)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p values that hold for all of them together (Holm 1979)."""
+    order = np.argsort(values, kind="stable")
+    times = len(values) - np.arange(len(values))
+    sorted_up = np.maximum.accumulate(np.minimum(1, np.asarray(values, float)[order] * times))
+    adjusted = np.empty(len(values))
+    adjusted[order] = sorted_up
+    return [float(one) for one in adjusted]
+
+
+def spread(values: Floats) -> float:
+    """Return the interquartile range over that of a standard normal; where it is 0 the standard deviation."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    return float((high - low) / IQR) or float(np.std(values))
+
+
+def _curves(training: Sample, new: Sample) -> tuple[NDArray[np.float32], Floats, Floats]:
+    """Return each unit's share of values up to each point (units, points), that of all, and its step to there."""
+    sides = []
+    points = _points(np.concatenate([training.values, new.values]))
+    for side in (training, new):
+        number = np.unique(side.units, return_inverse=True)[1]
+        counts = np.zeros((side.count, len(points)))
+        np.add.at(counts, (number, np.searchsorted(points, side.values)), 1)
+        sides.append(np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True))
+    curves = np.concatenate(sides)
+    pooled = curves.mean(0)
+    return curves.astype(np.float32), pooled, np.diff(pooled, prepend=0)
+
+
+def _points(values: Floats) -> Floats:
+    """Return the values at which distributions are compared: all of them, or the middle of equally many."""
+    distinct = np.unique(values)
+    if len(distinct) <= POINTS:
+        return distinct
+    some = np.quantile(values, np.linspace(0, 1, POINTS), method="higher")
+    return np.unique(some)
+
+
+def _statistics(
+    labels: NDArray[np.float32], curves: NDArray[np.float32], pooled: Floats, mass: Floats
+) -> tuple[Floats, Floats]:
+    """Return Kolmogorov-Smirnov distance and Anderson-Darling statistic (draws,) of units labeled new."""
+    new = labels.sum(1, keepdims=True)
+    apart = (labels @ curves) / new - pooled
+    apart *= curves.shape[0] / (curves.shape[0] - new)  # from the curve of all to that of the others
+    weights = mass[:-1] / (pooled[:-1] * (1 - pooled[:-1]))
+    return np.abs(apart).max(1).astype(float), np.asarray((apart[:, :-1] ** 2) @ weights, float)
+
+
+def _drawn(rng: np.random.Generator, draws: int, units: int, chosen: int) -> NDArray[np.float32]:
+    """Return draws (draws, units) of so many units."""
+    labels = np.zeros((draws, units), np.float32)
+    picked = np.argpartition(rng.random((draws, units)), chosen - 1, axis=1)[:, :chosen]
+    np.put_along_axis(labels, picked, 1, axis=1)
+    return labels
+
+
+def _varies(training: Sample, new: Sample) -> bool:
+    return len(np.unique(np.concatenate([training.values, new.values]))) > 1
+
+
+def _difference(name: str, training: Sample, new: Sample, test: tuple[float, float, float]) -> Difference:
+    middle, now = float(np.median(training.values)), float(np.median(new.values))
+    scale = spread(training.values)
+    shift = (now - middle) / scale if scale else None
+    distance, usual, p = test
+    return Difference(name, middle, now, shift, distance, usual, p, adjusted=p)
