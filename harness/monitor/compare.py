@@ -114,6 +114,7 @@ def _compared(
     near = nearest(reference.measures, reference.group, measures)
     found = [] if undecided else _differences(reference, measures.iloc[used], unit, before, scores)
     table = _table(reference, arrivals, searched, near, measures.join(scores))
+    strangest = table[table["copy_of"] == ""].sort_values("distance", ascending=False).head(STRANGEST)
     made = Monitoring(
         model=known.version.name,
         version=known.version.version,
@@ -128,8 +129,8 @@ def _compared(
         noticed=None if undecided else noticed(reference.groups, len(np.unique(unit)), len(found)),
         differences=found,
         facts=plain_facts(reference, fresh, searched, compared=before is not None),
-        copies=table[table["copy_of"] != ""].apply(_copy_row, axis=1).tolist(),
-        strangest=_strangest(table),
+        copies=_rows(table[table["copy_of"] != ""], ["image", "copy_of", "held_out", "how"]),
+        strangest=_rows(strangest, ["image", "nearest", "distance", "strangeness", "strange_by"]),
         unreadable=bad,
     )
     return made, table
@@ -190,12 +191,9 @@ def _table(
     return pd.concat([pd.DataFrame(columns), numbers.reset_index(drop=True)], axis=1)
 
 
-def _copy_row(row: pd.Series) -> dict[str, Any]:
-    return {"image": row["image"], "original": row["copy_of"], "held_out": row["held_out"], "how": row["how"]}
-
-
-def _strangest(table: pd.DataFrame) -> list[dict[str, Any]]:
-    fresh = table[table["copy_of"] == ""].sort_values("distance", ascending=False).head(STRANGEST)
-    columns = ["image", "nearest", "distance", "strangeness", "strange_by"]
-    rows = fresh[columns].rename(columns={"strange_by": "measure"}).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
+def _rows(table: pd.DataFrame, columns: list[str]) -> list[dict[str, Any]]:
+    names = {"copy_of": "original", "strange_by": "measure"}
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in table[columns].rename(columns=names).to_dict("records")
+    ]

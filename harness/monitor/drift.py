@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 LEVEL = 0.05  # of one false alarm in a whole run, however many measures it has
 POWER = 0.8
@@ -70,12 +71,9 @@ def differences(
 ) -> list[Difference]:
     """Return how each measure differs, the surest first; one that is the same everywhere is left out."""
     names = [name for name in training if _varies(training[name], new[name])]
-    found = [
-        _difference(
-            name, training[name], new[name], permuted(training[name], new[name], seed=seed, draws=draws)
-        )
-        for name in names
-    ]
+    with threadpool_limits(1):  # small products gain nothing by more
+        tests = {name: permuted(training[name], new[name], seed=seed, draws=draws) for name in names}
+    found = [_difference(name, training[name], new[name], test) for name, test in tests.items()]
     adjusted = holm([one.p for one in found])
     made = [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
     return sorted(made, key=lambda one: (one.p, -one.distance))
