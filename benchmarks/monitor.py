@@ -25,13 +25,13 @@ from harness.data.demo import MOST_SOURCES, TEXTURES, write_demo
 from harness.data.kept import Kept
 from harness.data.pictures import Pixels, read_image
 from harness.monitor.arrivals import Arrival
-from harness.monitor.compare import units_of
+from harness.monitor.compare import size_of_group, units_of
 from harness.monitor.copies import find_copies
 from harness.monitor.drift import LEVEL, Sample, differences
 from harness.monitor.reference import Reference
 from harness.monitor.traits import light_of, traits_of
 
-RUNS, POWER_RUNS = 1000, 200
+RUNS, POWER_RUNS = 500, 100
 DRAWS = 499  # a permutation test has its level with any number of them
 COPIED = 30  # pictures that are copied in every way
 MEASURES = 11
@@ -44,7 +44,7 @@ class Drawn:
     """Training groups and new ones of `size` pictures; `alike` is the share of variance that groups share.
 
     `mixed`: new pictures are named so that those of one group do not follow each other. `tails`: values are
-    log-normal, and every other measure is counted in whole numbers.
+    log-normal, and every other measure is counted in whole numbers. `uneven`: groups have 1 to 2 size - 1 pictures.
     """
 
     groups: int
@@ -53,13 +53,15 @@ class Drawn:
     alike: float
     mixed: bool = False
     tails: bool = False
+    uneven: bool = False
 
     def has_alarm(self, rng: np.random.Generator) -> bool:
         """Return whether one run without drift says drift."""
         shared = rng.standard_normal((MEASURES, MEASURES))  # measures hang together
 
         def values(groups: int) -> tuple[np.ndarray, np.ndarray]:
-            unit = np.repeat(np.arange(groups), self.size)
+            sizes = rng.integers(1, 2 * self.size, groups) if self.uneven else self.size
+            unit = np.repeat(np.arange(groups), sizes)
             own, of_group = (rng.standard_normal((n, MEASURES)) for n in (len(unit), groups))
             found = (np.sqrt(self.alike) * of_group[unit] + np.sqrt(1 - self.alike) * own) @ shared
             if self.tails:
@@ -71,15 +73,12 @@ class Drawn:
         after, unit = values(self.new)
         if self.mixed:
             after = after[rng.permutation(len(unit))]
-        return has_alarm(named(before), group, named(after), units_of(np.arange(len(after)), self.size))
+        size = size_of_group(group)
+        return bool(alarms(named(before), group, named(after), units_of(np.arange(len(after)), size)))
 
 
 def named(values: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(values, columns=[str(number) for number in range(values.shape[1])])
-
-
-def has_alarm(before: pd.DataFrame, group: np.ndarray, after: pd.DataFrame, unit: np.ndarray) -> bool:
-    return bool(alarms(before, group, after, unit))
 
 
 def alarms(before: pd.DataFrame, group: np.ndarray, after: pd.DataFrame, unit: np.ndarray) -> list[str]:
@@ -106,9 +105,8 @@ class Surfaces:
     ) -> list[str]:
         """Return the alarms of sources `after`, measured as `now`, beside sources `before`."""
         old, new = np.isin(self.source, before), np.isin(self.source, after)
-        size = max(1, round(old.sum() / len(before)))
         group = np.unique(self.source[old], return_inverse=True)[1]
-        unit = units_of(np.arange(new.sum()), size)
+        unit = units_of(np.arange(new.sum()), size_of_group(group))
         return alarms(self.measures[old], group, now[new], unit)
 
     def parted(self, rng: np.random.Generator, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
@@ -155,6 +153,8 @@ NULLS = (
     Drawn(30, 10, 3, 0.8),
     Drawn(30, 30, 3, 0.8, tails=True),
     Drawn(30, 30, 3, 0.8, mixed=True),
+    Drawn(30, 10, 3, 0.8, uneven=True),
+    Drawn(30, 30, 3, 0.8, uneven=True),
 )
 
 
@@ -181,7 +181,14 @@ def drawn_nulls() -> list[bool]:
         rng = np.random.default_rng([cell.groups, cell.new, cell.size, cell.mixed, cell.tails])
         share = float(np.mean([cell.has_alarm(rng) for _ in range(RUNS)]))
         words = "mixed" if cell.mixed else "in order", "skewed, ties" if cell.tails else "normal"
-        row = [str(cell.groups), str(cell.new), str(cell.size), f"{cell.alike:g}", *words, told(share, RUNS)]
+        row = [
+            str(cell.groups),
+            str(cell.new),
+            f"1 to {2 * cell.size - 1}" if cell.uneven else str(cell.size),
+            f"{cell.alike:g}",
+            *words,
+            told(share, RUNS),
+        ]
         print(row_of(row), flush=True)
         kept.append(share <= LEVEL)
     return kept

@@ -1,5 +1,6 @@
 """Hold new pictures against those that a champion was trained on: the story of `monitor`."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ def _compared(
 ) -> tuple[Monitoring, pd.DataFrame]:
     used = np.array([row for row in range(len(arrivals)) if row not in searched.copies], np.intp)
     fresh = [arrivals[row] for row in used]
-    unit = units_of(searched.unit[used], reference.group_size)
+    unit = units_of(searched.unit[used], size_of_group(reference.group))
     measures = pd.DataFrame([one.measures for one in arrivals])
     folds = known.folds()
     fold = unit % len(folds)
@@ -112,7 +113,9 @@ def _compared(
     undecided = too_few(reference.groups, len(np.unique(unit)))
     before = _told(folds, reference)
     near = nearest(reference.measures, reference.group, measures)
-    found = [] if undecided else _differences(reference, measures.iloc[used], unit, before, scores)
+    shown = searched.unit[used]
+    numbers = pd.concat([measures.iloc[used], scores], axis=1)
+    found = [] if undecided else _differences(reference, before, numbers, unit, 1 / np.bincount(shown)[shown])
     table = _table(reference, arrivals, searched, near, measures.join(scores))
     strangest = table[table["copy_of"] == ""].sort_values("distance", ascending=False).head(STRANGEST)
     made = Monitoring(
@@ -136,6 +139,12 @@ def _compared(
     return made, table
 
 
+def size_of_group(group: NDArray[np.intp]) -> int:
+    """Return how many pictures prove as much as one group does: Kish's mean size, in which large groups count more."""
+    sizes = np.bincount(group).astype(float)
+    return math.ceil(float((sizes**2).sum() / sizes.sum()) - 1e-9)
+
+
 def units_of(shown: NDArray[np.intp], size: int) -> NDArray[np.intp]:
     """Return the unit of each new picture, in the order of their names: what shows one thing is one.
 
@@ -153,18 +162,19 @@ def _told(folds: Sequence[FoldResult], reference: Reference) -> pd.DataFrame | N
 
 def _differences(
     reference: Reference,
-    measures: pd.DataFrame,
-    unit: NDArray[np.intp],
     before: pd.DataFrame | None,
-    scores: pd.DataFrame,
+    new: pd.DataFrame,
+    unit: NDArray[np.intp],
+    weights: NDArray[np.float64],
 ) -> list[Difference]:
-    old = {str(name): Sample(reference.measures[name].to_numpy(), reference.group) for name in measures}
-    new = {str(name): Sample(measures[name].to_numpy(float), unit) for name in measures}
+    """Return the differences of new pictures, of which shots of one thing count as one together."""
+    old = {
+        str(name): Sample(values.to_numpy(), reference.group) for name, values in reference.measures.items()
+    }
     if before is not None:
         groups = np.asarray(pd.factorize(before["group"])[0], np.intp)
         old |= {name: Sample(before[name].to_numpy(float), groups) for name in SCORES}
-        new |= {name: Sample(scores[name].to_numpy(float), unit) for name in SCORES}
-    return differences(old, new)
+    return differences(old, {name: Sample(new[name].to_numpy(float), unit, weights) for name in old})
 
 
 def _table(

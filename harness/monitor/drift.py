@@ -1,13 +1,14 @@
 """Whether new pictures are spread otherwise than those trained on, measure by measure. Pure arithmetic.
 
-Whole groups are exchanged, never single pictures: those of one group are alike. docs/monitor.md has the sources, and
-how often it says drift where there is none.
+Whole groups are drawn, never single pictures: those of one group are alike. docs/monitor.md has the sources, and how
+often it says drift where there is none.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +30,14 @@ Units = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Sample:
-    """Values (N,) of pictures, and the number of the unit (N,) each belongs to: each unit counts once."""
+    """Values (N,) of pictures, the number of the unit (N,) each belongs to, and how much each counts (N,), 1 if None.
+
+    A unit is a group, or what is taken for one.
+    """
 
     values: Floats
     units: Units
+    weights: Floats | None = None
 
     @property
     def count(self) -> int:
@@ -72,7 +77,7 @@ def differences(
     """Return how each measure differs, the surest first; one that is the same everywhere is left out."""
     names = [name for name in training if _varies(training[name], new[name])]
     with threadpool_limits(1):  # small products gain nothing by more
-        tests = {name: permuted(training[name], new[name], seed=seed, draws=draws) for name in names}
+        tests = {name: held_against(training[name], new[name], seed=seed, draws=draws) for name in names}
     found = [_difference(name, training[name], new[name], test) for name, test in tests.items()]
     adjusted = holm([one.p for one in found])
     made = [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
@@ -95,25 +100,31 @@ def noticed(groups: int, new: int, measures: int) -> float:
     return float(wanted * np.sqrt(1 / groups + 1 / new))
 
 
-def permuted(training: Sample, new: Sample, *, seed: int, draws: int = DRAWS) -> tuple[float, float, float]:
+def held_against(
+    training: Sample, new: Sample, *, seed: int, draws: int = DRAWS
+) -> tuple[float, float, float]:
     """Return Kolmogorov-Smirnov distance, its 95 % point where both are of one kind, and p of Anderson-Darling.
 
-    Were both of one kind, any units could as well have been the new ones: exact for units that are alike, however many
-    values they have. The weighting of Anderson and Darling sees tails, where drift begins.
+    Two ways of drawing what no drift looks like, of which the more careful one counts. Units of both sides exchanged:
+    exact if they are alike, also for values that are rare. Training groups against each other, as many as the new ones
+    are taken for: right also where it is not known which new pictures belong together.
     """
-    curves, pooled, mass = _curves(training, new)
-    units, chosen = len(curves), new.count
-    own = np.zeros((1, units), np.float32)
-    own[0, units - chosen :] = 1
-    distance, observed = (float(one[0]) for one in _statistics(own, curves, pooled, mass))
-    drawn = _drawn(draws, units, chosen, seed)
-    both = [
-        _statistics(drawn[at : at + BLOCK].astype(np.float32), curves, pooled, mass)
-        for at in range(0, draws, BLOCK)
-    ]
-    distances, weighted = (np.concatenate([one[part] for one in both]) for part in (0, 1))
-    reached = int((weighted >= observed * (1 - TIE)).sum())
-    return distance, float(np.quantile(distances, 0.95)), (1 + reached) / (1 + draws)
+    old, now, points = _side(training, new), _side(new, training), len(_points(training, new))
+    both = _Units(*(np.concatenate(parts) for parts in zip(old, now, strict=True)))
+    groups, units = len(old.mass), len(now.mass)
+    weights = _weights(both, points)
+    own = np.arange(groups + units)[None] >= groups
+    distance, observed = (float(one[0]) for one in _statistics(own, both, weights))
+    exchanged = _drawn_statistics(both, weights, units, seed, draws)
+    part = max(1, min(units, groups // 2))
+    scale = (1 / units + 1 / groups) / (
+        1 / part + 1 / (groups - part)
+    )  # from draws of this size to the new ones'
+    apart, weighted = _drawn_statistics(_Units(*old), weights, part, seed, draws)
+    nulls = [exchanged, (apart * np.sqrt(scale), weighted * scale)]
+    usual = max(float(np.quantile(one, 0.95)) for one, _ in nulls)
+    reached = max(int((one >= observed * (1 - TIE)).sum()) for _, one in nulls)
+    return distance, usual, (1 + reached) / (1 + draws)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -132,42 +143,58 @@ def spread(values: Floats) -> float:
     return float((high - low) / IQR) or float(np.std(values))
 
 
-def _curves(training: Sample, new: Sample) -> tuple[NDArray[np.float32], Floats, Floats]:
-    """Return each unit's share of values up to each point (units, points), that of all, and its step to there."""
-    sides = []
-    points = _points(np.concatenate([training.values, new.values]))
-    for side in (training, new):
-        number = np.unique(side.units, return_inverse=True)[1]
-        counts = np.zeros((side.count, len(points)))
-        np.add.at(counts, (number, np.searchsorted(points, side.values)), 1)
-        sides.append(np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True))
-    curves = np.concatenate(sides)
-    pooled = curves.mean(0)
-    return curves.astype(np.float32), pooled, np.diff(pooled, prepend=0)
+class _Units(NamedTuple):
+    """Weight of each unit's values up to each point (units, points), and of all of them (units,)."""
+
+    curves: NDArray[np.float32]
+    mass: NDArray[np.float32]
 
 
-def _points(values: Floats) -> Floats:
+def _side(one: Sample, other: Sample) -> _Units:
+    points = _points(one, other)
+    unit = np.unique(one.units, return_inverse=True)[1]
+    counts = np.zeros((one.count, len(points)), np.float32)
+    weights = np.ones(len(unit)) if one.weights is None else one.weights
+    np.add.at(counts, (unit, np.searchsorted(points, one.values)), weights)
+    return _Units(np.cumsum(counts, axis=1), counts.sum(axis=1))
+
+
+def _points(one: Sample, other: Sample) -> Floats:
     """Return the values at which distributions are compared: all of them, or the middle of equally many."""
+    values = np.concatenate([one.values, other.values])
     distinct = np.unique(values)
     if len(distinct) <= POINTS:
         return distinct
-    some = np.quantile(values, np.linspace(0, 1, POINTS), method="higher")
-    return np.unique(some)
+    return np.unique(np.quantile(values, np.linspace(0, 1, POINTS), method="higher"))
 
 
-def _statistics(
-    labels: NDArray[np.float32], curves: NDArray[np.float32], pooled: Floats, mass: Floats
+def _weights(both: _Units, points: int) -> Floats:
+    """Return the weight of each point after Anderson and Darling; none of the last one, where all curves end."""
+    pooled = both.curves.sum(0, dtype=float) / both.mass.sum(dtype=float)
+    weights = np.zeros(points)
+    weights[:-1] = np.diff(pooled, prepend=0)[:-1] / (pooled[:-1] * (1 - pooled[:-1]))
+    return weights
+
+
+def _drawn_statistics(
+    units: _Units, weights: Floats, chosen: int, seed: int, draws: int
 ) -> tuple[Floats, Floats]:
-    """Return Kolmogorov-Smirnov distance and Anderson-Darling statistic (draws,) of units labeled new."""
-    new = labels.sum(1, keepdims=True)
-    apart = (labels @ curves) / new - pooled
-    apart *= curves.shape[0] / (curves.shape[0] - new)  # from the curve of all to that of the others
-    weights = np.zeros_like(mass)  # nothing at the last point, where all curves end
-    weights[:-1] = mass[:-1] / (pooled[:-1] * (1 - pooled[:-1]))
-    return np.abs(apart).max(1), np.square(apart) @ weights
+    """Return both statistics (draws,) of so many units, drawn at random, against the others."""
+    drawn = _drawn(draws, len(units.mass), chosen, seed)
+    parts = [_statistics(drawn[at : at + BLOCK], units, weights) for at in range(0, draws, BLOCK)]
+    distances, weighted = (np.concatenate([one[side] for one in parts]) for side in (0, 1))
+    return distances, weighted
 
 
-@lru_cache(maxsize=2)  # measures of the same pictures share their draws
+def _statistics(labels: NDArray[np.bool_], units: _Units, weights: Floats) -> tuple[Floats, Floats]:
+    """Return Kolmogorov-Smirnov distance and Anderson-Darling statistic (draws,) of labeled units and all others."""
+    chosen = labels.astype(np.float32)
+    ours, mass = chosen @ units.curves, chosen @ units.mass[:, None]
+    apart = ours / mass - (units.curves.sum(0) - ours) / (units.mass.sum() - mass)
+    return np.abs(apart).max(1).astype(float), np.square(apart).astype(float) @ weights
+
+
+@lru_cache(maxsize=4)  # measures of the same pictures share their draws
 def _drawn(draws: int, units: int, chosen: int, seed: int) -> NDArray[np.bool_]:
     """Return draws (draws, units) of so many units."""
     rng, labels = np.random.default_rng(seed), np.zeros((draws, units), bool)

@@ -57,11 +57,6 @@ class Reference:
     def groups(self) -> int:
         return int(self.trained["group"].nunique())
 
-    @property
-    def group_size(self) -> int:
-        """Return how many pictures a group has in the mean."""
-        return max(1, round(len(self.trained) / max(1, self.groups)))
-
 
 def read_reference(
     work: Path, split: Path, white: int | None, kept: Kept, root: Callable[[], Path]

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import PermutationMethod, anderson_ksamp, ks_2samp
 
-from harness.monitor.compare import units_of
+from harness.monitor.compare import size_of_group, units_of
 from harness.monitor.drift import (
     FEWEST_GROUPS,
     FEWEST_NEW,
     Sample,
     differences,
+    held_against,
     holm,
     noticed,
-    permuted,
     too_few,
 )
 
@@ -33,12 +33,12 @@ def test_distance_is_that_of_kolmogorov_and_smirnov_and_p_that_of_anderson_and_d
     rng = np.random.default_rng(0)
     for shift in (0.0, 0.4, 0.8):
         a, b = rng.standard_normal(40), shift + rng.standard_normal(25)
-        distance, usual, p = permuted(alone(a), alone(b), seed=1)
+        distance, usual, p = held_against(alone(a), alone(b), seed=1)
         assert distance == pytest.approx(ks_2samp(a, b).statistic, abs=1e-6)
         assert 0.25 < usual < 0.4
         exact = PermutationMethod(n_resamples=999, rng=np.random.default_rng(1))
         theirs = anderson_ksamp([a, b], variant="continuous", method=exact).pvalue
-        assert p == pytest.approx(theirs, abs=0.04)
+        assert theirs - 0.04 < p < theirs + 0.1  # of two nulls the more careful one
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -58,8 +58,10 @@ def test_pictures_of_few_groups_prove_no_more_than_these_groups() -> None:
     by_group, by_picture = [], []
     for _ in range(100):
         old, new = grouped(rng, 20, 8), grouped(rng, 8, 8)
-        by_group.append(permuted(old, Sample(new.values, units_of(np.arange(64), 8)), seed=0, draws=199)[2])
-        by_picture.append(permuted(alone(old.values), alone(new.values), seed=0, draws=199)[2])
+        by_group.append(
+            held_against(old, Sample(new.values, units_of(np.arange(64), 8)), seed=0, draws=199)[2]
+        )
+        by_picture.append(held_against(alone(old.values), alone(new.values), seed=0, draws=199)[2])
     assert np.mean(np.array(by_group) <= 0.05) <= 0.1
     assert np.mean(np.array(by_picture) <= 0.05) > 0.3  # what would be said if pictures were counted
 
@@ -98,7 +100,7 @@ def test_a_measure_that_never_varies_is_left_out_and_a_new_value_of_one_is_told(
 def test_counts_with_many_ties_are_not_taken_for_evidence() -> None:
     rare = np.zeros(30)
     rare[0] = 1
-    distance, _, p = permuted(alone(rare), alone(np.zeros(30)), seed=0)
+    distance, _, p = held_against(alone(rare), alone(np.zeros(30)), seed=0)
     assert distance < 0.05
     assert p > 0.4
 
@@ -106,7 +108,7 @@ def test_counts_with_many_ties_are_not_taken_for_evidence() -> None:
 def test_many_values_are_compared_at_few_points_and_nearly_as_well() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.standard_normal(3000), rng.standard_normal(2000) + 0.3
-    assert permuted(alone(a), alone(b), seed=0, draws=99)[0] == pytest.approx(
+    assert held_against(alone(a), alone(b), seed=0, draws=99)[0] == pytest.approx(
         ks_2samp(a, b).statistic, abs=0.01
     )
 
@@ -127,3 +129,9 @@ def test_what_shows_one_thing_is_one_unit_and_neighbors_by_name_are_taken_for_a_
     shown = np.array([0, 0, 1, 2, 3, 1])
     assert units_of(shown, 1).tolist() == [0, 0, 1, 2, 3, 1]
     assert units_of(shown, 2).tolist() == [0, 0, 0, 1, 1, 0]
+
+
+def test_large_groups_count_more_in_what_a_group_is_taken_for() -> None:
+    assert size_of_group(np.arange(9)) == 1
+    assert size_of_group(np.repeat(np.arange(5), 3)) == 3
+    assert size_of_group(np.repeat([0, 1], [1, 5])) == 5  # 26 / 6, rounded up
