@@ -50,6 +50,12 @@ def _predict(one: argparse.ArgumentParser) -> None:
     _backend(one)
 
 
+def _monitor(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "images", metavar="IMAGES", type=Path, nargs="+", help="new pictures, or folders of them"
+    )
+
+
 def _serve(one: argparse.ArgumentParser) -> None:
     one.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines ask, too (127.0.0.1)")
     one.add_argument("--port", type=int, default=5001, help="0 takes a free one (5001)")
@@ -80,6 +86,7 @@ OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "rollback": _rollback,
     "predict": _predict,
     "serve": _serve,
+    "monitor": _monitor,
     "doctor": _doctor,
     "ui": _ui,
 }

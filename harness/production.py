@@ -1,5 +1,6 @@
-"""What is done with a promoted model: pictures predicted, requests answered."""
+"""What is done with a promoted model: pictures predicted, requests answered, new data held against the old."""
 
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from harness.errors import ConfigError, DataError
 from harness.screen import console
+from harness.studyfile import CACHES, load
 from harness.tracking.store import answering, open_store
 
 # What needs MLflow is imported where it is used: that takes seconds, which other verbs do without.
@@ -65,6 +67,36 @@ def serve(name: str, home: Path, backend: str, host: str, port: int, **limits: f
 
         serve_model(model, listening, Limits(int(limits["limit_mb"] * 1e6), limits["timeout"]), ready)
     return {"model": found.name, "version": found.version, "address": address}
+
+
+def monitor(name: str, home: Path, images: Sequence[Path]) -> dict[str, Any]:
+    """Say whether new pictures are like those that the champion was trained on, and which are strange or copies."""
+    from harness.data.index import index_samples
+    from harness.monitor.compare import compare, known_champion
+    from harness.monitor.run import note_run
+    from harness.monitor.words import as_dict, lines
+    from harness.predict.found import find_pictures
+    from harness.tracking.aliases import CHAMPION
+    from harness.tracking.meant import ADDRESS, find_model
+    from harness.tracking.registry import fetch_model
+
+    study, file = load(name)
+    paths = find_pictures(images)
+    store = answering(open_store(home))
+    found = find_model(store, f"{ADDRESS}{study.name}@{CHAMPION}")
+    tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+
+    def root() -> Path:
+        return index_samples(study.data.dataset, base=file.parent.resolve(), cache=CACHES).root
+
+    with tempfile.TemporaryDirectory() as folder:
+        known = known_champion(found, home, fetch_model(store.client(), found, Path(folder)))
+        made, table = compare(known, paths, CACHES, root)
+    for line in lines(made):
+        tell(line)
+    run = note_run(store, home, made, table, tell)
+    tell(f"every picture and number: run {run} of experiment {made.model} in {store.shown}")
+    return as_dict(made) | {"run": run}
 
 
 def refuse_no_limit(port: int, limit_mb: float, timeout: float) -> None:

@@ -31,7 +31,7 @@ from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
 from harness.options import add_own_options
 from harness.prepare import Prepared, facts, other_code, prepare, write_report
-from harness.production import predict, serve
+from harness.production import monitor, predict, serve
 from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_of_new_study
 from harness.search.database import optuna_url
@@ -178,32 +178,36 @@ NAMED = {
 }
 
 
+VERBS: tuple[Callable[..., Any], ...] = (
+    run,
+    check,
+    report,
+    compare,
+    reproduce,
+    promote,
+    rollback,
+    history,
+    predict,
+    serve,
+    monitor,
+    doctor,
+    ui,
+)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     whole = argparse.ArgumentParser(prog="python -m harness.study", description=__doc__)
     verbs = whole.add_subparsers(dest="verb", required=True)
-    for verb in (
-        run,
-        check,
-        report,
-        compare,
-        reproduce,
-        promote,
-        rollback,
-        history,
-        predict,
-        serve,
-        doctor,
-        ui,
-    ):
+    for verb in VERBS:
         text = (verb.__doc__ or "").splitlines()[0]
         one = verbs.add_parser(verb.__name__, help=text, description=text)
         one.set_defaults(action=verb)
         one.add_argument(
             "name",
-            metavar="MODEL" if verb is predict else "NAME",
+            metavar="MODEL" if verb in (predict, serve) else "NAME",
             nargs="?" if verb in (doctor, ui) else None,
-            help=NAMED[verb is predict],
+            help=NAMED[verb in (predict, serve)],
         )
         one.add_argument("--home", type=Path, default=Path("mlruns"), help="where results are kept (mlruns)")
         one.add_argument("--json", action="store_true", help="print one JSON document on standard output")

@@ -30,7 +30,7 @@ search.second search.slots search.foldruns search.optimize search.second_run sea
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
 tracking.attachments tracking.delivery tracking.sender tracking.reconcile \
 tracking.served_model tracking.graphs tracking.trusted tracking.aliases tracking.mover tracking.registry \
-tracking.meant tracking.asked tracking.admission tracking.serving
+tracking.meant tracking.asked tracking.admission tracking.serving tracking.monitored
 report.evidence report.leaderboard report.words report.table report.markup report.plot report.foldfiles \
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage
@@ -39,6 +39,8 @@ promotion.looks promotion.contenders promotion.proof promotion.gate promotion.ca
 promotion.making promotion.card promotion.promote
 predict.tiles predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
 predict.objects predict.folder predict.found predict.tables predict.picture predict.run predict.shown predict.into
+monitor.traits monitor.reference monitor.arrivals monitor.copies monitor.answers monitor.drift \
+monitor.nearest monitor.words monitor.facts monitor.compare monitor.run
 progress retell showcase nested drive results production doctor
 study
 """

@@ -10,7 +10,7 @@ from harness.predict.folder import IDENTITY
 ENDINGS = (".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
 
-def find_pictures(typed: Sequence[Path], out: Path) -> list[Path]:
+def find_pictures(typed: Sequence[Path], out: Path | None = None) -> list[Path]:
     """Return absolute paths. Raises ConfigError where one of them leads nowhere, or none leads to a picture.
 
     Of a folder all pictures are meant, also in folders inside; not what is hidden, and not what an earlier `predict`
@@ -20,14 +20,16 @@ def find_pictures(typed: Sequence[Path], out: Path) -> list[Path]:
     for path in typed:
         if not path.exists():
             raise ConfigError(f"{path}: there is no such file or folder; check what was typed")
-        found.update(dict.fromkeys(_below(path, out.resolve()) if path.is_dir() else [path.resolve()]))
+        found.update(
+            dict.fromkeys(_below(path, out and out.resolve()) if path.is_dir() else [path.resolve()])
+        )
     if not found:
         kinds = ", ".join(ENDINGS)
         raise ConfigError(f"{', '.join(map(str, typed))}: no picture there ({kinds}); name files or folders")
     return list(found)
 
 
-def _below(folder: Path, out: Path) -> Iterator[Path]:
+def _below(folder: Path, out: Path | None) -> Iterator[Path]:
     for place, folders, files in os.walk(folder.resolve()):
         here = Path(place)
         if here == out or IDENTITY in files:
