@@ -98,6 +98,16 @@ def test_the_nearest_and_the_strangest_are_told() -> None:
     assert found.strangeness[0] == 0
 
 
+def test_pictures_of_one_group_do_not_make_strangers_of_all_others() -> None:
+    rng = np.random.default_rng(1)
+    group = np.arange(40) // 2
+    places = rng.standard_normal((20, 2))[group] + 1e-3 * rng.standard_normal(
+        (40, 2)
+    )  # two nearly alike each
+    found = nearest(pd.DataFrame(places), group, pd.DataFrame(rng.standard_normal((30, 2))))
+    assert 0.2 < np.median(found.strangeness) < 0.8
+
+
 def test_every_measure_has_words_for_both_directions() -> None:
     one = Difference("", 0.0, 0.0, 1.0, 0.5, 0.2, 0.001, 0.01)
     measured = [*light_of(image()), *vars(traits_of(image())), *SCORES]
