@@ -114,10 +114,10 @@ class Ran:
         """Return the tags of a trial's run."""
         return dict(self.client.get_run(self.run_of(trial)).data.tags)
 
-    def gate(self, trial: int) -> dict[str, Any]:
-        """Return the rules that are attached to a trial's run."""
+    def gate(self, trial: int, name: str = "gate") -> dict[str, Any]:
+        """Return the rules that are attached to a trial's run; `refused` are those of the last one that was."""
         with tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(self.run_of(trial), "promotion/gate.json", folder)
+            path = self.client.download_artifacts(self.run_of(trial), f"promotion/{name}.json", folder)
             return dict(json.loads(Path(path).read_text()))
 
     def looks(self) -> list[dict[str, Any]]:

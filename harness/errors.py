@@ -9,6 +9,7 @@ HarnessError                     1
 │   └── NotFinite                    loss or gradient is not a number: the trial failed
 ├── TrackingError                1   MLflow did not take or give what was asked
 ├── PromotionRefused             4
+│   └── NotBetter                4   a look did not show it to be better than the champion
 ├── ModelRefused                 4   a registered model is not one that this code made, or was altered
 ├── NotReproduced                4   a fold trained again ended otherwise than it was committed
 └── Interrupted                 75   stopped; the same command goes on
@@ -64,6 +65,10 @@ class PromotionRefused(HarnessError):
     """No model may be promoted, and the message says why."""
 
     exit_code = 4
+
+
+class NotBetter(PromotionRefused):
+    """It was held against the champion on unseen data, and is not shown to be better."""
 
 
 class ModelRefused(HarnessError):

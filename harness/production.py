@@ -21,8 +21,9 @@ def predict(
     from harness.predict.found import find_pictures
     from harness.predict.into import identity_of, predict_into
     from harness.predict.tiles import Tiling
-    from harness.tracking.meant import find_model, open_version
+    from harness.tracking.meant import find_model, open_version, refuse_unknown_backend
 
+    refuse_unknown_backend(backend)
     tiles = Tiling(**tiling)  # type: ignore[arg-type]
     files = find_pictures(images, out)
     store = answering(open_store(home))
@@ -46,9 +47,10 @@ def predict(
 def serve(name: str, home: Path, backend: str, host: str, port: int, **limits: float) -> dict[str, Any]:
     """Answer HTTP requests for masks with a promoted model, verified first; on this machine only, unless told."""
     from harness.tracking.admission import Limits
-    from harness.tracking.meant import find_model, open_version
+    from harness.tracking.meant import find_model, open_version, refuse_unknown_backend
     from harness.tracking.serving import address_of, example, is_open_to_others, listen, serve_model
 
+    refuse_unknown_backend(backend)
     refuse_no_limit(port, **limits)
     store = answering(open_store(home))
     found = find_model(store, name)

@@ -144,7 +144,11 @@ class Promote(Settings):
     intended_use: str = "not stated"
 
     @model_validator(mode="after")
-    def _views_differ(self) -> Self:
-        if not self.scales or len(set(self.scales)) < len(self.scales):
-            raise ValueError("scales must be one or more different numbers, as [1.0, 1.25]")
+    def _nothing_is_named_twice(self) -> Self:
+        if not self.scales or list(self.scales) != sorted(set(self.scales)):
+            raise ValueError(
+                "scales must be one or more different numbers, the smallest first, as [1.0, 1.25]"
+            )
+        if len(set(self.graphs)) < len(self.graphs):
+            raise ValueError("graphs names one twice; write [pt2, onnx], or leave one out")
         return self

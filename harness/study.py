@@ -242,7 +242,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return ConfigError.exit_code
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from what is committed" if verb in ("run", "predict") else ""
+        goes_on = (
+            "; the same command goes on from what is committed"
+            if verb in ("run", "promote", "predict")
+            else ""
+        )
         console.print(f"stopped at once{goes_on}", highlight=False)
         return Interrupted.exit_code
     if as_json:

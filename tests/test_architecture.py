@@ -35,7 +35,7 @@ report.evidence report.leaderboard report.words report.table report.markup repor
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen options variants splitting prepare reproduce
-promotion.looks promotion.contenders promotion.proof promotion.gate promotion.candidate promotion.views \
+promotion.looks promotion.contenders promotion.rule promotion.proof promotion.gate promotion.candidate promotion.views \
 promotion.making promotion.card promotion.promote
 predict.tiles predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
 predict.objects predict.folder predict.found predict.tables predict.picture predict.run predict.shown predict.into

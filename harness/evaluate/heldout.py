@@ -57,7 +57,7 @@ def level_of_look(look: int) -> float:
 
 
 def can_be_proven(groups: int, look: int) -> bool:
-    """Tell whether so many groups can reach the level of a look, as they do where each of them gains."""
+    """Tell whether so many groups can reach the level of a look at best; where each of them gains, they mostly do."""
     return 0.5**groups <= level_of_look(look)
 
 

@@ -116,7 +116,8 @@ def name_of(path: Path, page: int, pages: int) -> str:
     """Return what files of a picture are called: its own name, and of its path so much that no other is called so."""
     whole = hashlib.sha256(os.fsencode(path)).hexdigest()[:10]
     number = f"-p{page:04}" if pages > 1 else ""
-    return f"{path.stem[:LONGEST_NAME]}-{whole}{number}"
+    stem = "".join(letter if letter.isprintable() else "_" for letter in path.stem[:LONGEST_NAME])
+    return f"{stem}-{whole}{number}"
 
 
 def content_of(path: Path) -> str:

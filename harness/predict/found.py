@@ -20,6 +20,10 @@ def find_pictures(typed: Sequence[Path], out: Path | None = None) -> list[Path]:
     for path in typed:
         if not path.exists():
             raise ConfigError(f"{path}: there is no such file or folder; check what was typed")
+        if not (path.is_file() or path.is_dir()):
+            raise ConfigError(
+                f"{path}: is a pipe or a device, which may never end; save the picture as a file"
+            )
         found.update(
             dict.fromkeys(_below(path, out and out.resolve()) if path.is_dir() else [path.resolve()])
         )
@@ -37,5 +41,10 @@ def _below(folder: Path, out: Path | None) -> Iterator[Path]:
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(ENDINGS):
+            if not name.startswith(".") and name.lower().endswith(ENDINGS) and _ends(here / name):
                 yield (here / name).resolve()
+
+
+def _ends(path: Path) -> bool:
+    """Tell whether reading comes to an end: not of a pipe. What a link has lost is told when it is read."""
+    return path.is_file() or not path.exists()

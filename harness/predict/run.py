@@ -116,8 +116,9 @@ class Run:
         self.predicted += 1
 
     def _fail(self, page: _Page, error: DataError) -> None:
-        self.folder.keep(page.name, page.head | failed(str(error)) | {"seconds": ""})
-        self.failures.append(str(error))
+        reason = " ".join(str(error).split())  # a file's name may be of several lines
+        self.folder.keep(page.name, page.head | failed(reason) | {"seconds": ""})
+        self.failures.append(reason)
 
 
 def _pages(path: Path, only: _Page, count: int) -> list[_Page]:

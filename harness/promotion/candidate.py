@@ -195,9 +195,7 @@ def made_as(wanted: Promote, folds: int) -> str:
         "best_fold": "best fold",
     }
     flips = ", mirrored views" if wanted.flips else ""
-    scales = (
-        f", scales {' '.join(f'{scale:g}' for scale in wanted.scales)}" if wanted.scales != (1.0,) else ""
-    )
+    scales = f", scales {' '.join(map(str, wanted.scales))}" if wanted.scales != (1.0,) else ""
     return f"{kinds[wanted.model]}{flips}{scales}"
 
 

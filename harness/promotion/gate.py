@@ -6,25 +6,12 @@ from typing import Any, TypeVar
 
 from harness.errors import PromotionRefused
 from harness.promotion.proof import NOT_PROVABLE, Proof
+from harness.promotion.rule import Rule
 from harness.report.leaderboard import Leaderboard
 
 T = TypeVar("T")
 
 UNSEEN = "unseen data"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule, what it asks for and what was found."""
-
-    name: str
-    passed: bool
-    found: str
-    asked: str
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.name}: {self.found} (asked for: {self.asked})"
 
 
 @dataclass
@@ -78,6 +65,11 @@ class Gate:
         """Tell whether it went on against a rule."""
         return self.force is not None and not all(rule.passed for rule in self.rules)
 
+    def take_over(self, earlier: Mapping[str, Any]) -> None:
+        """Take the rules that were looked at when what is registered anew was promoted, but those looked at now."""
+        now = {rule.name for rule in self.rules}
+        self.rules += [Rule(**rule) for rule in earlier.get("rules", []) if rule["name"] not in now]
+
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON."""
         return {
@@ -99,14 +91,29 @@ def evidence_of(board: Leaderboard, best: Mapping[str, Any], *, unseen: bool) ->
 def _above_the_baselines(board: Leaderboard, best: Mapping[str, Any], unseen: bool) -> Iterator[Rule]:
     if not board.baselines:
         return
+    limit, asked = _limit(board)
+    yield Rule("mean IoU", float(best["iou_mean"]) > limit, f"{best['iou_mean']:.4f}", asked)
+    if not unseen:
+        yield from by_the_interval(board)
+
+
+def by_the_interval(board: Leaderboard) -> list[Rule]:
+    """Return the rule that the corrected best beats the baselines by its whole interval, where both are known."""
+    if board.corrected is None or not board.baselines:
+        return []
+    limit, asked = _limit(board)
+    low, trials = float(board.corrected["low"]), board.corrected["trials"]
+    return [
+        Rule(
+            "corrected interval's lower end", low > limit, f"{low:.4f}, of the best of {trials} trials", asked
+        )
+    ]
+
+
+def _limit(board: Leaderboard) -> tuple[float, str]:
     name, rival = max(board.baselines.items(), key=lambda one: float(one[1]["iou_mean"]))
     limit = float(rival["iou_mean"])
-    asked = f"above {limit:.4f}, the best without learning ({name})"
-    yield Rule("mean IoU", float(best["iou_mean"]) > limit, f"{best['iou_mean']:.4f}", asked)
-    if board.corrected is not None and not unseen:
-        low, trials = float(board.corrected["low"]), board.corrected["trials"]
-        found = f"{low:.4f}, of the best of {trials} trials"
-        yield Rule("corrected interval's lower end", low > limit, found, asked)
+    return limit, f"above {limit:.4f}, the best without learning ({name})"
 
 
 def _looked_at_again(board: Leaderboard, best: Mapping[str, Any]) -> Rule:

@@ -20,8 +20,8 @@ from harness.errors import DataError, LeakageError, PromotionRefused, TrainingEr
 from harness.prepare import Prepared
 from harness.promotion.candidate import Candidate
 from harness.promotion.contenders import Stored
-from harness.promotion.gate import Rule
 from harness.promotion.proof import Place
+from harness.promotion.rule import Rule
 from harness.promotion.views import PLAIN, gain_of_views
 from harness.tracking.graphs import Graphs, make_graphs
 from harness.tracking.registry import open_model

@@ -10,12 +10,12 @@ from typing import Any
 
 from harness.config import Promote
 from harness.data.audit.report import Report, refuse_leaks
-from harness.errors import LeakageError, ModelRefused, PromotionRefused
+from harness.errors import LeakageError, ModelRefused, NotBetter, PromotionRefused
 from harness.prepare import Prepared
 from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, made_as, read_candidate
 from harness.promotion.card import Card, write_card
 from harness.promotion.contenders import model_contender
-from harness.promotion.gate import Gate, evidence_of
+from harness.promotion.gate import Gate, by_the_interval, evidence_of
 from harness.promotion.making import Made, made_of
 from harness.promotion.proof import NOT_PROVABLE, Court, Place, Proof, is_provable
 from harness.report.files import write_report
@@ -27,7 +27,7 @@ from harness.tracking.aliases import CHALLENGER, Action, Version, named_version,
 from harness.tracking.home import home_id
 from harness.tracking.mover import Mover
 from harness.tracking.registry import flaw, log_model, register
-from harness.tracking.runs import own_runs, show_card, show_gate, show_report
+from harness.tracking.runs import forget_refusal, own_runs, show_card, show_gate, show_report, shown_gate
 from harness.tracking.store import Store
 
 
@@ -66,6 +66,7 @@ def promote_best(
             held = before if before and candidate.is_in(before, made) else None
             why = flaw(client, held, wanted.graphs) if held else ""
             if held and not why:
+                forget_refusal(client, candidate.run)
                 return candidate.promoted(held.tags, held.version, None)
             if not held:
                 gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
@@ -75,10 +76,11 @@ def promote_best(
                     candidate, model, made, before, mover, lock, partial(_show_card, place, candidate, card)
                 )
                 if held:
+                    gate.take_over(shown_gate(client, candidate.run))
                     place.tell(f"{why}: it is registered anew, from the trial's own files")
                     return step.promote(_known_tags(candidate, made, held))
                 gate.weigh(model.rules(wanted, candidate.best.get("calibration_error")))
-                proof = _judged(step, Court(today, place, wanted.margin), gate)
+                proof = _judged(step, Court(today, place, wanted.margin, by_the_interval(board)), gate)
                 return step.promote(candidate.tags(proof, force if gate.was_forced else None, made))
 
 
@@ -173,9 +175,8 @@ def _judged(step: _Step, court: Court, gate: Gate) -> Proof:
     contender = model_contender(name, model.settings, model.weights, court.today, **of)
     try:
         return gate.judge(partial(court.prove, contender, step.before))
-    except PromotionRefused as error:
-        if step.before is not None:
-            step.challenge(str(error))
+    except NotBetter as error:
+        step.challenge(str(error))
         raise
 
 

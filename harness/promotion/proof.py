@@ -1,19 +1,20 @@
 """What held-out groups prove of a candidate before it is promoted. Each look at them is counted and paid for."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.data.audit import HELD_OUT
 from harness.data.split import Split, read_split
-from harness.errors import DataError, PromotionRefused
+from harness.errors import DataError, NotBetter, PromotionRefused
 from harness.evaluate.groups import pooled
 from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
 from harness.prepare import Prepared
 from harness.promotion.contenders import Contender, classical_contender, model_contender
 from harness.promotion.looks import Groups, Look, Looks, held_out_groups, write_looks
+from harness.promotion.rule import Rule
 from harness.search.ledger import read_facts
 from harness.tracking.aliases import SPLIT_TAG, STUDY_TAG, Version
 from harness.tracking.registry import fetch_model
@@ -59,12 +60,14 @@ def is_provable(today: Prepared) -> bool:
 class Court:
     """What a candidate is judged with: the data as audited today, the registered models, where looks are counted.
 
-    margin: the least gain of IoU over the champion, which the whole interval must show.
+    margin: the least gain of IoU over the champion, which the whole interval must show. otherwise: what a first model
+    is held to where its look cannot prove anything.
     """
 
     today: Prepared
     place: Place
     margin: float = 0.0
+    otherwise: Sequence[Rule] = ()
 
     def prove(self, candidate: Contender, champion: Version | None) -> Proof:
         """Hold a candidate against the champion, or where there is none against the baseline without learning.
@@ -82,7 +85,7 @@ class Court:
         looks = Looks(self.place.home, groups, self.place.tell)
         with self._rival(champion, groups) as rival:
             try:
-                return _judged(self._look(candidate, rival, looks), champion, self.margin)
+                return _judged(self._look(candidate, rival, looks), champion, self.margin, self.otherwise)
             finally:
                 write_looks(self.place.work, looks.all())
 
@@ -155,21 +158,24 @@ class Court:
         return found
 
 
-def _judged(look: Look, champion: Version | None, margin: float) -> Proof:
+def _judged(look: Look, champion: Version | None, margin: float, otherwise: Sequence[Rule]) -> Proof:
     claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
     proof = Proof(claim, int(look["look"]), float(look["iou"]), look.get("worth", {}))
     if champion is not None:
         if not look["better"]:
-            raise PromotionRefused(f"{claim} Version {champion.version} stays the champion.")
+            raise NotBetter(f"{claim} Version {champion.version} stays the champion.")
         if margin and look["low"] < margin:
-            raise PromotionRefused(
+            raise NotBetter(
                 f"{claim} The study asks for a gain of {margin:g} or more (promote.margin), and the interval begins at "
                 f"{look['low']:+.4f}: version {champion.version} stays the champion."
             )
         return proof
     if look["better"]:
         return proof
-    if not can_be_proven(look["tell_apart"], look=look["look"]):
+    if look["gain"] > 0 and not can_be_proven(look["tell_apart"], look=look["look"]):
+        failed = [rule.sentence for rule in otherwise if not rule.passed]
+        if failed:
+            raise PromotionRefused(f"{claim} They are too few to tell, and {'; '.join(failed)}.")
         few = f"{NOT_PROVABLE}: only {look['tell_apart']} held-out groups tell the two apart"
         return replace(proof, claim=f"{few}. {claim}")
     raise PromotionRefused(f"{claim} That it is better than no learning is not shown; nothing is promoted.")

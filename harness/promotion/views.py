@@ -12,7 +12,7 @@ from harness.evaluate.groups import counts_of_rows
 from harness.evaluate.intervals import Interval
 from harness.prepare import Prepared
 from harness.promotion.contenders import Seen, Stored, seen_by_model
-from harness.promotion.gate import Rule
+from harness.promotion.rule import Rule
 
 HEADLINE = {"threshold": 0.5}  # at which trials are scored
 PLAIN = {"flips": False, "scales": [1.0]}

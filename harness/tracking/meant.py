@@ -16,9 +16,17 @@ from harness.tracking.trusted import Parts
 
 ADDRESS = "models:/"
 FORMS = re.compile(rf"{ADDRESS}(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # of a study, and so of its model
 STUDIES = Path("studies")
 NETWORKS = "torch"  # the backend that is always there: the trained networks
 BACKENDS = (NETWORKS, "onnx", "openvino")  # no pt2: PyTorch runs what it is told to by such a file
+
+
+def refuse_unknown_backend(backend: str) -> None:
+    """Raise ConfigError for a backend that does not exist, before anything is fetched."""
+    if backend not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        raise ConfigError(f"--backend {backend}: no such backend ({known}){nearest(backend, BACKENDS)}")
 
 
 def find_model(store: Store, typed: str) -> Version:
@@ -51,8 +59,6 @@ def open_version(store: Store, version: Version, backend: str) -> Segmenter:
 
 
 def _graph_for(backend: str, parts: Parts, where: str) -> Path:
-    if backend not in BACKENDS:
-        raise ConfigError(f"backend {backend!r}: no such backend{nearest(backend, BACKENDS)}")
     if "onnx" not in parts.graphs:
         raise ConfigError(
             f"--backend {backend}: {where} has no onnx graph; promote it with promote.graphs: [onnx]"
@@ -68,6 +74,10 @@ def _model_name(typed: str) -> str:
 
 
 def _aliased(store: Store, name: str, alias: str) -> Version:
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r}: names no study and no model; write a study, or {ADDRESS}NAME@{CHAMPION}"
+        )
     known = aliases(store.client(), name)
     found = version_of(store.client(), name, known[alias]) if alias in known else None
     if found is None:

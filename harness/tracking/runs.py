@@ -22,7 +22,10 @@ KEY = "harness.fold_run"  # tag: <study>, <study>/<trial> or <study>/<trial>/<fo
 FOLDER = "leakage"
 REPORT = f"{FOLDER}/leakage_report.json"
 PROMOTION = "promotion"  # folder on a trial's run
-GATE = f"{PROMOTION}/gate.json"
+GATE, REFUSED_GATE = (
+    f"{PROMOTION}/gate.json",
+    f"{PROMOTION}/refused.json",
+)  # of what was promoted, and was not
 REFUSED_TAG = "harness.promotion_refused"  # of a trial's run
 MOST_OF_A_TAG = 4000  # characters
 
@@ -136,11 +139,26 @@ def show_report(runs: OwnRuns | None, study: str, folder: Path, note: str) -> No
 
 def show_gate(client: MlflowClient, run: str, found: Mapping[str, Any], refused: str) -> None:
     """Attach the rules of a promotion to a trial's run, and say there why it was refused, if it was."""
-    client.log_dict(run, dict(found), GATE)
+    client.log_dict(run, dict(found), REFUSED_GATE if refused else GATE)
     if refused:
         client.set_tag(run, REFUSED_TAG, refused[:MOST_OF_A_TAG])
-    elif REFUSED_TAG in client.get_run(run).data.tags:
+    else:
+        forget_refusal(client, run)
+
+
+def forget_refusal(client: MlflowClient, run: str) -> None:
+    """Say no more that a trial was refused: it is the champion."""
+    if REFUSED_TAG in client.get_run(run).data.tags:
         client.delete_tag(run, REFUSED_TAG)
+
+
+def shown_gate(client: MlflowClient, run: str) -> dict[str, Any]:
+    """Return the rules that a trial was promoted by; nothing where they are not there."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return dict(json.loads(Path(client.download_artifacts(run, GATE, folder)).read_bytes()))
+        except (OSError, ValueError, MlflowException):
+            return {}
 
 
 def show_card(client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str) -> None:

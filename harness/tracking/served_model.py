@@ -188,7 +188,7 @@ class Segmenter(PythonModel):
 def asked_for(params: dict[str, Any]) -> tuple[Form, bool]:
     """Return what makes a mask's form, None for no mask, and whether objects are asked for."""
     for name, value in params.items():
-        if not any(value is one or value == one for one in PARAMS.get(name, ())):
+        if not any(type(value) is type(one) and value == one for one in PARAMS.get(name, ())):
             known = ", ".join(map(str, PARAMS.get(name, PARAMS)))
             raise _bad(f"params.{name}"[:60], f"{str(value)[:40]!r}", f"choose one of {known}")
     return MASKS[params.get("mask", "array")], bool(params.get("objects", False))

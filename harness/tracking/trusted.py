@@ -171,6 +171,7 @@ def _settings(path: Path, where: str) -> dict[str, Any]:
             f"{where}: its settings have or lack {', '.join(sorted(strange)) or 'network'}; {AGAIN}"
         )
     _refuse_strange_views(settings, where)
+    _refuse_strange_numbers(settings, where)
     for name, value in network.items():
         plain = value is None or isinstance(value, int) or (isinstance(value, str) and NAME.fullmatch(value))
         numbers = isinstance(value, list) and all(isinstance(one, int) for one in value)
@@ -185,6 +186,16 @@ def _refuse_strange_views(settings: dict[str, Any], where: str) -> None:
     if not isinstance(settings["flips"], bool) or not scales or not numbers:
         raise ModelRefused(
             f"{where}: its settings ask for flips {settings['flips']!r} and scales {scales!r}; {AGAIN}"
+        )
+
+
+def _refuse_strange_numbers(settings: dict[str, Any], where: str) -> None:
+    whole = all(settings[name] is None or type(settings[name]) is int for name in ("size", "white"))
+    lists = (settings["mean"], settings["std"], [settings["threshold"]])
+    numbers = all(isinstance(one, list) and all(type(part) is float for part in one) for one in lists)
+    if not (whole and numbers and 0 <= settings["threshold"] <= 1 and len(lists[0]) == len(lists[1]) == 3):
+        raise ModelRefused(
+            f"{where}: its settings have what is no number, or not as many as there should be; {AGAIN}"
         )
 
 

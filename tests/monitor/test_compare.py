@@ -156,9 +156,9 @@ def test_what_cannot_be_monitored_is_one_line(shop: Shop, tmp_path: Path, capsys
     (tmp_path / "bad.png").write_text("no picture")
     before = len(shop.runs())
     for place, code, word in (
-        ("empty", 3, "holds no picture"),
+        ("empty", 2, "no picture there"),
         ("bad.png", 3, "none of 1"),
-        ("gone", 2, "not there"),
+        ("gone", 2, "there is no such file"),
     ):
         got, _, said = shop.monitor(capsys, tmp_path / place)
         assert (got, len(said.strip().splitlines())) == (code, 1), said

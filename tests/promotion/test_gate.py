@@ -132,7 +132,7 @@ def test_the_rules_are_on_the_trials_run_and_a_forced_version_says_so_for_ever(r
     with pytest.raises(PromotionRefused) as caught:
         ran.promote(WEAK)
     document = json.loads(json.dumps(caught.value.document))
-    assert document["rules"] == ran.gate(WEAK)["rules"]
+    assert document["rules"] == ran.gate(WEAK, "refused")["rules"]
     (bad,) = (rule for rule in document["rules"] if not rule["passed"])
     assert (bad["name"], bad["found"]) == ("unseen data", str(caught.value))
 

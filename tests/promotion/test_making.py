@@ -29,8 +29,8 @@ def parts(ran: Ran, folder: Path) -> Parts:
     return fetch_model(ran.client, found, folder)
 
 
-def rule(ran: Ran, trial: int, name: str) -> dict[str, Any]:
-    return next(rule for rule in ran.gate(trial)["rules"] if rule["name"] == name)
+def rule(ran: Ran, trial: int, name: str, of: str = "gate") -> dict[str, Any]:
+    return next(rule for rule in ran.gate(trial, of)["rules"] if rule["name"] == name)
 
 
 def test_every_way_of_making_a_model_has_words_of_its_own() -> None:
@@ -87,6 +87,12 @@ def test_the_same_trial_made_otherwise_must_be_better_than_it_was(ran: Ran) -> N
     challenger = named_version(ran.client, "tiny", "challenger")
     assert challenger is not None
     assert challenger.tags["harness.model"] == "ensemble of 2 folds"
+    assert all(rule["passed"] for rule in ran.gate(STRONG)["rules"]), (
+        "those that the champion was promoted by"
+    )
+    assert "harness.promotion_refused" in ran.tags(STRONG)
+    assert ran.promote(STRONG, wanted=Promote(model="best_fold", graphs=())).version == first.version
+    assert "harness.promotion_refused" not in ran.tags(STRONG)
 
 
 def test_further_views_are_measured_out_of_fold_and_held_to_a_gain(ran: Ran, tmp_path: Path) -> None:
@@ -114,7 +120,7 @@ def test_what_is_beyond_a_limit_of_the_study_is_refused_before_a_look(
     with pytest.raises(PromotionRefused, match=said):
         ran.promote(STRONG, wanted=Promote(graphs=(), **limits))
     assert ran.looks() == []
-    assert not rule(ran, STRONG, said.split(":")[0])["passed"]
+    assert not rule(ran, STRONG, said.split(":")[0], "refused")["passed"]
     assert (
         ran.promote(STRONG, wanted=Promote(graphs=(), **dict.fromkeys(limits, 1e3))).look == 1
         if ("calibration_error" not in limits)
@@ -137,6 +143,7 @@ def test_graphs_are_held_to_the_networks_and_travel_with_the_model(ran: Ran) -> 
     ran.promote(STRONG)
     done = ran.promote(STRONG, wanted=Promote())  # the same model, with graphs
     assert (done.version, aliases(ran.client, "tiny")["champion"]) == ("2", "2")
+    assert rule(ran, STRONG, "unseen data")["passed"], "what it was promoted by stays known"
     with tempfile.TemporaryDirectory() as folder:
         found = parts(ran, Path(folder))
         model = open_model(found.settings, found.weights)

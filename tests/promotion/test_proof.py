@@ -6,12 +6,17 @@ import pytest
 
 from harness.errors import PromotionRefused
 from harness.promotion.proof import NOT_PROVABLE, _judged
+from harness.promotion.rule import Rule
 
+PASSED, FAILED = (
+    Rule("corrected interval's lower end", passed, "0.1", "above 0.2") for passed in (True, False)
+)
 LOOK: dict[str, Any] = {
     "look": 1,
     "groups": ["a"] * 9,
     "tell_apart": 9,
     "better": False,
+    "gain": 0.1,
     "iou": 0.5,
     "rival": {"name": "the baseline without learning"},
     "sentence": "Not shown to be better.",
@@ -20,7 +25,7 @@ LOOK: dict[str, Any] = {
 
 def test_a_first_model_that_is_not_shown_to_be_better_is_refused_without_a_word_of_being_equal() -> None:
     with pytest.raises(PromotionRefused) as caught:
-        _judged(LOOK, None, 0.0)
+        _judged(LOOK, None, 0.0, [])
     assert "That it is better than no learning is not shown; nothing is promoted." in str(caught.value)
     assert "as well" not in str(caught.value)
 
@@ -34,8 +39,13 @@ def test_groups_too_few_for_the_level_of_this_very_look_prove_nothing(
     told = LOOK | {"look": look, "tell_apart": telling}
     if provable:
         with pytest.raises(PromotionRefused, match="is not shown"):
-            _judged(told, None, 0.0)
-    else:
-        assert _judged(told, None, 0.0).claim.startswith(
-            f"{NOT_PROVABLE}: only {telling} held-out groups tell"
-        )
+            _judged(told, None, 0.0, [])
+        return
+    assert _judged(told, None, 0.0, [PASSED]).claim.startswith(
+        f"{NOT_PROVABLE}: only {telling} held-out groups tell"
+    )
+    with pytest.raises(PromotionRefused, match=r"too few to tell, and corrected interval's lower end: 0\.1"):
+        _judged(told, None, 0.0, [FAILED])
+    for gain in (0.0, -0.2):
+        with pytest.raises(PromotionRefused, match="is not shown"):
+            _judged(told | {"gain": gain}, None, 0.0, [PASSED])

@@ -356,7 +356,7 @@ def test_a_port_that_is_taken_is_one_line(
     [
         ("nobody", [], "models:/nobody@champion: no version has this alias in sqlite:"),
         (f"models:/{NAME}@best", [], f"models:/{NAME}@best: no version has this alias in sqlite:"),
-        (NAME, ["--backend", "tensorrt"], "backend 'tensorrt': no such backend"),
+        (NAME, ["--backend", "tensorrt"], "--backend tensorrt: no such backend (torch, onnx, openvino)"),
         (NAME, ["--backend", "onnx"], "--backend onnx: version 1 of served has no onnx graph"),
         (NAME, ["--timeout", "0"], "--timeout: 0; choose a number above 0"),
         (NAME, ["--limit-mb", "nan"], "--limit-mb: nan; choose a number above 0"),

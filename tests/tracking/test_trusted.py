@@ -263,6 +263,8 @@ HOSTILE: dict[Callable[[Copy], None], str] = {
     network_that(
         encoder_name="tu-local-dir:/tmp"
     ): "its settings ask for network.encoder_name 'tu-local-dir:",
+    settings_that(lambda settings: settings | {"size": "64"}): "its settings have what is no number",
+    settings_that(lambda settings: settings | {"mean": 0.5}): "its settings have what is no number",
     network_that(checkpoint_path="/tmp/evil.pth"): "its settings ask for network.checkpoint_path '/tmp",
     network_that(checkpoint_path="evil.pth"): "its settings ask for network.checkpoint_path 'evil.pth'",
     network_that(decoder_channels=[{}]): "its settings ask for network.decoder_channels",
