@@ -33,7 +33,6 @@ from harness.monitor.traits import light_of, traits_of
 
 RUNS, POWER_RUNS = 500, 100
 FALSE_ALARMS = 0.05  # share of runs that may say drift where there is none
-DRAWS = 499  # a permutation test has its level with any number of them
 COPIED = 30  # pictures that are copied in every way
 MEASURES = 11
 
@@ -86,7 +85,7 @@ def alarms(before: pd.DataFrame, group: np.ndarray, after: pd.DataFrame, unit: n
     """Return the measures that a run calls drift."""
     old = {name: Sample(before[name].to_numpy(float), group) for name in before}
     new = {name: Sample(after[name].to_numpy(float), unit) for name in before}
-    return [one.name for one in differences(old, new, draws=DRAWS) if one.alarm]
+    return [one.name for one in differences(old, new) if one.alarm]
 
 
 def measured(pictures: list[Pixels]) -> pd.DataFrame:
@@ -219,16 +218,17 @@ def powers(known: Surfaces) -> None:
             found = [known.run(rng, *known.parted(rng, 50, after), now) for _ in range(POWER_RUNS)]
             print(row_of([name, str(after), *seen(found, meant)]), flush=True)
     kind = known.source % len(TEXTURES)
-    for after in (8, 25):
-        found = []
-        for _ in range(POWER_RUNS):
-            before = np.unique(known.source[kind != 2])
-            found.append(
-                known.run(
-                    rng, before, rng.permutation(np.unique(known.source[kind == 2]))[:after], known.measures
-                )
+    for number, name in enumerate(TEXTURES):
+        before, others = np.unique(known.source[kind != number]), np.unique(known.source[kind == number])
+        for after in (8, 25):
+            found = [
+                known.run(rng, before, rng.permutation(others)[:after], known.measures)
+                for _ in range(POWER_RUNS)
+            ]
+            print(
+                row_of([f"{name}, trained on the two others", str(after), *seen(found, "direction")]),
+                flush=True,
             )
-        print(row_of(["another texture (gravel)", str(after), *seen(found, "texture")]), flush=True)
 
 
 def copies(known: Surfaces) -> None:

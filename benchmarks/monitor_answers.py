@@ -94,7 +94,7 @@ def alarms(folder: Path, number: int) -> list[bool]:
     for start in range(0, len(shown), NEW):
         part = table.iloc[start : start + NEW]
         new = {name: Sample(part[name].to_numpy(float), np.arange(NEW)) for name in SCORES}
-        found.append(any(one.alarm for one in differences(old, new, draws=499)))
+        found.append(any(one.alarm for one in differences(old, new)))
     return found
 
 

@@ -14,6 +14,8 @@ from harness.data.pictures import Pixels
 
 TRAITS_VERSION = 1  # part of what is kept on disk; raise it when a number changes
 FINE, MIDDLE, COARSE = 1.5, 3.0, 6.0  # px, standard deviations between which texture is measured
+WINDOW = 4.0  # px, standard deviation, in which gradients are held against each other
+TINY = 1e-6
 BLOCK = 8  # px, of JPEG
 SMALLEST = 16  # px; a smaller picture has no texture
 
@@ -26,7 +28,7 @@ class Traits:
 
     noise: float  # gray levels, standard deviation (Immerkaer 1996)
     texture: float  # octaves, structure of 1.5 to 3 px over that of 3 to 6: high is fine
-    direction: float  # 0 to 1, coherence of the structure tensor: 1 is all streaks
+    direction: float  # 0 to 1, mean coherence of the local structure tensor: 1 is all lines
     color: float  # gray levels, mean of red less that of blue
     blocks: float  # octaves, steps across the edges of JPEG's blocks over all others
 
@@ -73,10 +75,13 @@ def _texture(gray: Gray) -> float:
 
 
 def _direction(gray: Gray) -> float:
-    smooth = cv2.GaussianBlur(gray, (0, 0), FINE)
+    """Return the mean coherence of gradients in a window: of streaks, lines and edges, wherever they point to."""
+    smooth = cv2.GaussianBlur(gray, (0, 0), MIDDLE)
     across, down = (cv2.Sobel(smooth, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
-    xx, yy, xy = (float((a * b).mean()) for a, b in ((across, across), (down, down), (across, down)))
-    return math.hypot(xx - yy, 2 * xy) / (xx + yy) if xx + yy else 0.0
+    products = (across * across, down * down, across * down)
+    xx, yy, xy = (cv2.GaussianBlur(one, (0, 0), WINDOW) for one in products)
+    total = xx + yy
+    return float((np.hypot(xx - yy, 2 * xy) / np.maximum(total, TINY)).mean())
 
 
 def _blocks(gray: Gray) -> float:
