@@ -27,7 +27,7 @@ from harness.errors import PromotionRefused
 from harness.promotion.promote import roll_back
 from harness.tracking.aliases import CHAMPION, aliases, moves, told_champion, versions
 
-RACES, AT_ONCE = 50, 3
+RACES, AT_ONCE, TOLD_EVERY = 50, 3, 10
 NAME = "tiny"
 
 Act = Callable[[Ran], object]
@@ -148,10 +148,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "study")
         ran = Ran(place, place / "home", in_child(partial(_run, place)))
-        races = [(number, found) for number in range(asked.races) if (found := race(ran, number))]
-        for number, found in races:
-            print(f"WRONG: race {number}: {'; '.join(found)}")
-        print(f"{asked.races} races of {AT_ONCE} promotions: {len(races)} wrong", flush=True)
+        races = []
+        for number in range(asked.races):
+            if found := race(ran, number):
+                races.append(number)
+                print(f"WRONG: race {number}: {'; '.join(found)}", flush=True)
+            if (number + 1) % TOLD_EVERY == 0 or number + 1 == asked.races:
+                print(f"{number + 1} races of {AT_ONCE} promotions: {len(races)} wrong", flush=True)
         lines = [line for act in ACTS for line in killed(ran, act, asked.points)[1]]
         shutil.rmtree(place)
     print(f"{(time.monotonic() - started) / 60:.0f} min")
