@@ -7,20 +7,23 @@ often it says drift where there is none.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
 LEVEL = 0.04  # of all measures of a run together; in truth below .05 also where groups are uneven, see docs/monitor.md
 POWER = 0.8
+LOST = 1.08  # times the shift that a test of means would need, as drawn
 LEAST = 0.1  # distance; what is proven and smaller is no drift that anybody need act on
 FEWEST_NEW, FEWEST_GROUPS = 6, 8  # units on either side; fewer say nothing
 DRAWS = 1999
 BLOCK = 250  # draws at once
 POINTS = 256  # values at which distributions are compared, at most
+TAIL = 0.004  # about LEVEL over the number of measures: where an alarm is decided
 TIE = 1e-5  # relative; sums of 32 bits in another order
 IQR = 1.349  # of a normal distribution, in standard deviations
 
@@ -94,10 +97,9 @@ def too_few(groups: int, new: int) -> str:
 
 
 def noticed(groups: int, new: int, measures: int) -> float:
-    """Return the shift, in spreads, that would be noticed four times of five; of normal values, without Holm's help."""
-    normal = NormalDist()
-    wanted = normal.inv_cdf(1 - LEVEL / max(1, measures) / 2) + normal.inv_cdf(POWER)
-    return float(wanted * np.sqrt(1 / groups + 1 / new))
+    """Return the shift, in spreads, that would be noticed about four times of five; of normal values."""
+    wanted = norm.isf(LEVEL / max(1, measures) / 2) * np.sqrt(_student(groups)) + norm.ppf(POWER)
+    return float(LOST * wanted * np.sqrt(1 / groups + 1 / new))
 
 
 def held_against(
@@ -117,9 +119,8 @@ def held_against(
     distance, observed = (float(one[0]) for one in _statistics(own, both, weights))
     exchanged = _drawn_statistics(both, weights, units, seed, draws)
     part = max(1, min(units, groups // 2))
-    scale = (1 / units + 1 / groups) / (
-        1 / part + 1 / (groups - part)
-    )  # from draws of this size to the new ones'
+    # from draws of this size to the number of new units
+    scale = (1 / units + 1 / groups) / (1 / part + 1 / (groups - part)) * _student(groups)
     apart, weighted = _drawn_statistics(_Units(*old), weights, part, seed, draws)
     nulls = [exchanged, (apart * np.sqrt(scale), weighted * scale)]
     usual = max(float(np.quantile(one, 0.95)) for one, _ in nulls)
@@ -141,6 +142,11 @@ def spread(values: Floats) -> float:
     """Return the interquartile range over that of a standard normal; where it is 0 the standard deviation."""
     low, high = np.quantile(values, [0.25, 0.75])
     return float((high - low) / IQR) or float(np.std(values))
+
+
+def _student(groups: int) -> float:
+    """Return by how much a squared deviation is larger where few groups tell the variance, far out where it counts."""
+    return float((student.isf(TAIL / 2, groups - 1) / norm.isf(TAIL / 2)) ** 2)
 
 
 class _Units(NamedTuple):
