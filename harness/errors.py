@@ -62,9 +62,10 @@ class TrackingError(HarnessError):
 
 
 class PromotionRefused(HarnessError):
-    """No model may be promoted, and the message says why."""
+    """No model may be promoted, and the message says why; `proof` is what a look showed of it, if there was one."""
 
     exit_code = 4
+    proof: Any = None
 
 
 class NotBetter(PromotionRefused):

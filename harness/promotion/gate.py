@@ -48,7 +48,9 @@ class Gate:
             self.rules.append(Rule(UNSEEN, False, str(error), asked))
             if self.force is None:
                 raise
-            return Proof(f"{NOT_PROVABLE}: forced ({self.force}) against: {error}")
+            return replace(
+                error.proof or Proof(""), claim=f"{NOT_PROVABLE}: forced ({self.force}) against: {error}"
+            )
         self.rules.append(Rule(UNSEEN, True, proof.claim, asked))
         failed = ", ".join(rule.name for rule in self.rules if not rule.passed)
         if not failed:

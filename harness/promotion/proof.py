@@ -159,23 +159,40 @@ class Court:
 
 
 def _judged(look: Look, champion: Version | None, margin: float, otherwise: Sequence[Rule]) -> Proof:
+    """Return what a look proves. Raises PromotionRefused, with what it showed."""
     claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
     proof = Proof(claim, int(look["look"]), float(look["iou"]), look.get("worth", {}))
-    if champion is not None:
-        if not look["better"]:
-            raise NotBetter(f"{claim} Version {champion.version} stays the champion.")
-        if margin and look["low"] < margin:
-            raise NotBetter(
-                f"{claim} The study asks for a gain of {margin:g} or more (promote.margin), and the interval begins at "
-                f"{look['low']:+.4f}: version {champion.version} stays the champion."
-            )
+    try:
+        if champion is None:
+            return _first(look, proof, otherwise)
+        _refuse_not_better(look, proof, champion, margin)
         return proof
+    except PromotionRefused as error:
+        error.proof = proof
+        raise
+
+
+def _refuse_not_better(look: Look, proof: Proof, champion: Version, margin: float) -> None:
+    stays = f"version {champion.version} stays the champion."
+    if not look["better"]:
+        raise NotBetter(f"{proof.claim} {stays.capitalize()}")
+    if margin and look["low"] < margin:
+        raise NotBetter(
+            f"{proof.claim} The study asks for a gain of {margin:g} or more (promote.margin), and the interval begins "
+            f"at {look['low']:+.4f}: {stays}"
+        )
+
+
+def _first(look: Look, proof: Proof, otherwise: Sequence[Rule]) -> Proof:
+    """Return what is proven of a first model; where so few groups cannot tell, it is held to other rules."""
     if look["better"]:
         return proof
     if look["gain"] > 0 and not can_be_proven(look["tell_apart"], look=look["look"]):
         failed = [rule.sentence for rule in otherwise if not rule.passed]
         if failed:
-            raise PromotionRefused(f"{claim} They are too few to tell, and {'; '.join(failed)}.")
+            raise PromotionRefused(f"{proof.claim} They are too few to tell, and {'; '.join(failed)}.")
         few = f"{NOT_PROVABLE}: only {look['tell_apart']} held-out groups tell the two apart"
-        return replace(proof, claim=f"{few}. {claim}")
-    raise PromotionRefused(f"{claim} That it is better than no learning is not shown; nothing is promoted.")
+        return replace(proof, claim=f"{few}. {proof.claim}")
+    raise PromotionRefused(
+        f"{proof.claim} That it is better than no learning is not shown; nothing is promoted."
+    )

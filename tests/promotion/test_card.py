@@ -38,7 +38,10 @@ def test_a_promoted_model_has_a_card_on_its_run_and_on_the_page_of_its_version(
     assert len(described) <= 4000
 
 
-def test_without_a_look_the_card_says_not_measured(ran: Ran, tmp_path: Path) -> None:
-    ran.promote(STRONG, "no time to wait", wanted=STATED, threshold=20.0)
+def test_the_card_of_a_forced_promotion_says_why_and_what_the_look_showed(ran: Ran, tmp_path: Path) -> None:
+    done = ran.promote(STRONG, "no time to wait", wanted=STATED, threshold=20.0)
     text = card(ran, tmp_path, "card.md")
     assert "It was promoted against its rules, for this reason: no time to wait" in text
+    assert (done.look, done.heldout_iou) == (1, 0.0), "it finds nothing at this threshold"
+    assert "| IoU on held-out groups | 0.0000, at look 1 |" in text
+    assert "| unseen data | no |" in text
