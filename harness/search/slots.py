@@ -22,6 +22,10 @@ from harness.search.trial import State, TrialPlan, TrialResult
 from harness.train.foldrun import FoldResult, fold_folder
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# for the whole process: warnings.catch_warnings here would race with those of the threads that train
+warnings.filterwarnings(
+    "ignore", "Argument ``(multivariate|group)`` is an experimental", optuna.exceptions.ExperimentalWarning
+)
 
 STATES: dict[State, TrialState] = {
     "complete": TrialState.COMPLETE,
@@ -123,11 +127,9 @@ class Slots:
         """Return an in-memory study of exactly the trials 0 to number - window, its sampler seeded by the number."""
         search = self.study.search
         seed = int(np.random.SeedSequence([self.study.seed, number]).generate_state(1)[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, group
-            sampler = optuna.samplers.TPESampler(
-                seed=seed, multivariate=True, group=True, n_startup_trials=search.startup
-            )
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=True, n_startup_trials=search.startup
+        )
         window = optuna.create_study(
             direction="maximize", sampler=sampler, pruner=build_pruner(search.pruner)
         )
