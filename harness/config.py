@@ -122,7 +122,8 @@ class Study(Settings):
         )
         for name in ("trials", "second_look"):
             tree["search"].pop(name)
-        tree["data"].pop("dataset")  # the split's id covers the content
+        for name in ("dataset", "group"):  # the split's id covers content and groups
+            tree["data"].pop(name)
         for name in ("loader_workers", "loader_timeout", "checkpoint_every"):
             tree["train"].pop(name)
         return tree

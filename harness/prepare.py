@@ -84,7 +84,7 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
 
     Raises DataError for data that cannot be used; leaks are in the report and refused by the caller.
     """
-    index = index_samples(study.data.dataset, base=base, cache=caches)
+    index = index_samples(study.data.dataset, study.data.group, base=base, cache=caches)
     with closing(Kept(caches)) as kept:
         return _audited(study, index.root, read_manifest(index, study.data, kept=kept), kept, home)
 
@@ -125,7 +125,7 @@ def read_again(
     """
     study = study_of(known)
     data = study.data.model_copy(update={"dataset": dataset})
-    index = index_samples(dataset, base=base, cache=caches)
+    index = index_samples(dataset, data.group, base=base, cache=caches)
     with closing(Kept(caches)) as kept:
         manifest = read_manifest(index, data, kept=kept)
     if manifest.digest != known["data"]:

@@ -89,7 +89,9 @@ def monitor(name: str, home: Path, images: Sequence[Path]) -> dict[str, Any]:
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
 
     def root() -> Path:
-        return index_samples(study.data.dataset, base=file.parent.resolve(), cache=CACHES).root
+        return index_samples(
+            study.data.dataset, study.data.group, base=file.parent.resolve(), cache=CACHES
+        ).root
 
     with tempfile.TemporaryDirectory() as folder:
         known = known_champion(found, home, fetch_model(store.client(), found, Path(folder)))

@@ -26,6 +26,7 @@ class Data(Settings):
     """Which pictures, and how they are read."""
 
     dataset: Choice
+    group: Choice | None = None  # which pictures show one thing, where the data set does not say
     masks: MaskValues = MaskValues()
     white: Count | None = None  # stored value shown as white; default 255, or 65535 for 16 bits
     size: Annotated[int, Field(ge=32)] | None = None  # longest side, px after resizing; None keeps it

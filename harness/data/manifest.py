@@ -10,10 +10,10 @@ import pandas as pd
 
 from harness.config import Data
 from harness.data.content import read_all
-from harness.data.index import Index
 from harness.data.kept import Kept
 from harness.data.measures import count_sizes
 from harness.data.pictures import PIXEL_LIMIT
+from harness.data.rows import Index
 from harness.errors import DataError
 
 DARK_16_BIT = 65535 / 4  # a set whose 16-bit files stay below it hardly uses their range

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from harness.config import Choice
-from harness.data.index import DATASETS, Index, index_samples
+from harness.data.index import DATASETS, index_samples
+from harness.data.rows import Index
 from harness.errors import ConfigError, DataError
 
 HEADER = "sample_path,mask_path,source_image_id,class_id,scale"
@@ -236,25 +237,6 @@ def test_masks_may_lie_beside_below_or_above_the_images(
     assert samples["sample"].tolist() == ["a.png", "b.png"]
     expected = [(tmp_path / masks / f"{name}{end}.png") for name in "ab"]
     assert [(tmp_path / images / mask).resolve() for mask in samples["mask"]] == expected
-
-
-def test_an_expression_finds_the_source_image(tmp_path: Path) -> None:
-    pictures(tmp_path, *(f"{kind}/part7_exp{n}.png" for kind in ("in", "out") for n in (1, 2)))
-    for group in (r"part(\d+)_", r"(part|piece)(?P<group>\d+)"):
-        samples = read(tmp_path, "folders", images="in", masks="out", group=group).samples
-        assert samples["group"].tolist() == ["7", "7"]
-        assert samples["photo"].nunique() == 2
-    with pytest.raises(
-        DataError, match=r"part7_exp1\.png: data\.dataset\.folders\.group 'exp\(9\)' finds no id"
-    ):
-        read(tmp_path, "folders", images="in", masks="out", group="exp(9)")
-    with pytest.raises(
-        ConfigError, match=r"folders\.group: '\(\[' is no regular expression \(.*\); correct it"
-    ):
-        read(tmp_path, "folders", images="in", masks="out", group="([")
-    for group, count in (("part", 0), ("(part)(7)", 2)):
-        with pytest.raises(ConfigError, match=rf"has {count} capture groups; put \(\.\.\.\) around the id"):
-            read(tmp_path, "folders", images="in", masks="out", group=group)
 
 
 def test_images_without_masks_are_an_error_or_declared_clean(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from harness.config import Choice, Data
-from harness.data.index import Index, index_samples
+from harness.data.index import index_samples
 from harness.data.manifest import Manifest, drop_rare_classes, read_manifest
+from harness.data.rows import Index
 from harness.errors import DataError
 
 TARGET = np.zeros((20, 30), np.uint8)

@@ -11,9 +11,10 @@ from harness.config import Choice, Data
 from harness.data.copies import search
 from harness.data.copies.fingerprint import FINGERPRINT_VERSION
 from harness.data.copies.search import find_copies, keep_mark
-from harness.data.index import Index, index_samples
+from harness.data.index import index_samples
 from harness.data.kept import Kept
 from harness.data.manifest import read_manifest
+from harness.data.rows import Index
 from tests.data.copies.conftest import picture
 
 
