@@ -72,8 +72,8 @@ def measured(kind: str, side: int) -> float:
 
 def predict(folder: Path) -> None:
     """Predict the TIFF in a folder, as the verb does."""
+    from harness.model.tiles import Tiling
     from harness.predict.into import predict_into
-    from harness.predict.tiles import Tiling
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as weights:

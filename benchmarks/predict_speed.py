@@ -69,10 +69,10 @@ def drawn(side: int) -> Pixels:
 
 def line(name: str, network: dict[str, Any], picture: Pixels) -> str:
     """Return the figures of one network: seconds of the processor, the best of some rounds, taken in turn."""
+    from harness.model.tiles import Tiling
     from harness.predict.bands import tiled_bands
     from harness.predict.into import predict_into
     from harness.predict.sources import Source
-    from harness.predict.tiles import Tiling
 
     tiling = Tiling(TILE, OVERLAP)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,17 @@ def add_own_options(one: argparse.ArgumentParser, verb: str) -> None:
         OPTIONS[verb](one)
 
 
+def _new(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--images", metavar="DIR", type=Path, help="folder of pictures")
+    one.add_argument("--masks", metavar="DIR", type=Path, help="folder of masks; may be the same")
+    text = "annotations of a tool: coco, yolo, labelme, cvat, voc, mvtec, kolektor, supervisely, csv"
+    one.add_argument("--from", dest="source", metavar=("FORMAT", "PATH"), nargs=2, help=text)
+    text = "pictures without a mask or label file: clean takes them as showing no target"
+    one.add_argument("--missing", choices=["clean"], help=text)
+    text = "of an import, those that are targets (all)"
+    one.add_argument("--classes", metavar="CLASS", nargs="+", help=text)
+
+
 def _run(one: argparse.ArgumentParser) -> None:
     one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
 
@@ -79,6 +90,7 @@ def _ui(one: argparse.ArgumentParser) -> None:
 
 
 OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "new": _new,
     "run": _run,
     "compare": _compare,
     "reproduce": _reproduce,

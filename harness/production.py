@@ -18,9 +18,9 @@ def predict(
     name: str, home: Path, images: Sequence[Path], out: Path, backend: str, **tiling: int | float | None
 ) -> dict[str, Any]:
     """Predict pictures with a promoted model: masks, overlays and tables of objects; goes on where it stopped."""
+    from harness.model.tiles import Tiling
     from harness.predict.found import find_pictures
     from harness.predict.into import identity_of, predict_into
-    from harness.predict.tiles import Tiling
     from harness.tracking.meant import find_model, open_version, refuse_unknown_backend
 
     refuse_unknown_backend(backend)

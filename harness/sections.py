@@ -8,17 +8,23 @@ from harness.settings import Choice, Count, Pixel, Positive, Settings, Share
 
 
 class MaskValues(Settings):
-    """Which stored values mean what; every mask file is held to them."""
+    """Which stored values mean what; every mask file is held to them.
+
+    With `above`, for masks whose edges are gray, larger values are target and the others background.
+    """
 
     background: Pixel = 0
     target: Pixel = 255
     ignore: Pixel | None = None
+    above: Pixel | None = None
 
     @model_validator(mode="after")
     def _differ(self) -> Self:
         values = [v for v in (self.background, self.target, self.ignore) if v is not None]
         if len(set(values)) < len(values):
             raise ValueError("background, target and ignore must be different values")
+        if self.above is not None and (self.background, self.target) != (0, 255):
+            raise ValueError("above says what is target: leave background and target out")
         return self
 
 
@@ -81,6 +87,8 @@ class Train(Settings):
     channels_last: bool = False
     # side of a training crop, px after resizing; encoders halve it five times
     crop: Annotated[int, Field(ge=32, multiple_of=32)] = 512
+    # side of the tiles that larger pictures are validated in, px after resizing; None takes them whole
+    tile: Annotated[int, Field(ge=128, le=4096, multiple_of=32)] | None = None
     positive_crops: Share = 0.8  # share of positive samples whose crop is sure to hold an object
     zoom: Annotated[float, Field(ge=1, le=4)] = 1.25  # a crop shows crop/zoom to crop*zoom px of the picture
     sampler: Choice = Choice(name="spread")

@@ -26,6 +26,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from harness.beginning import new
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
 from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
@@ -179,6 +180,7 @@ NAMED = {
 
 
 VERBS: tuple[Callable[..., Any], ...] = (
+    new,
     run,
     check,
     report,

@@ -19,7 +19,7 @@ data.measures data.content data.manifest data.audit data.balance data.split data
 data.placement data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \
 data.proof.streams data.proof.prove data.proof.findings
-model.networks model.loss_terms model.losses model.histogram model.objects model.boundary model.metrics \
+model.tiles model.networks model.loss_terms model.losses model.histogram model.objects model.boundary model.metrics \
 model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun train.refit train.maps
@@ -38,10 +38,12 @@ report.page report.files report.trialpage report.comparison report.comparisonpag
 screen options variants splitting prepare reproduce
 promotion.looks promotion.contenders promotion.rule promotion.proof promotion.gate promotion.candidate promotion.views \
 promotion.making promotion.card promotion.promote
-predict.tiles predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
+predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
 predict.objects predict.folder predict.found predict.tables predict.picture predict.run predict.shown predict.into
 monitor.traits monitor.reference monitor.arrivals monitor.copies monitor.answers monitor.drift \
 monitor.nearest monitor.words monitor.facts monitor.compare monitor.run
+begin.pairing begin.values begin.names begin.weigh begin.sizing begin.advice begin.budget begin.text begin.ask \
+beginning
 progress retell showcase nested drive results production doctor
 study
 """

@@ -98,8 +98,11 @@ def _refuse_without_target(samples: pd.DataFrame, data: Data) -> None:
     masks = int((samples["mask"] != "").sum())
     ignored = bool((samples["valid"] < samples["height"] * samples["width"]).any())
     found = [str(data.masks.background)] + ([str(data.masks.ignore)] if ignored else [])
+    target = f"target value {data.masks.target}"
+    if data.masks.above is not None:
+        target = f"values above {data.masks.above} are target, yet such a value"
     raise DataError(
-        f"data.masks: the target value {data.masks.target} is in none of the {masks} masks, which hold only "
+        f"data.masks: the {target} is in none of the {masks} masks, which hold only "
         f"{' and '.join(found)}; declare the values as stored, or add samples with a target"
     )
 

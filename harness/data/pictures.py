@@ -77,10 +77,14 @@ def image_pixels(file: bytes, path: Path) -> Stored:
 
 def mask_pixels(file: bytes, path: Path, values: MaskValues) -> Pixels:
     """Return the canonical mask of a file's bytes, as `read_mask`."""
+    return _canonical(stored_labels(file, path), path, values)
+
+
+def stored_labels(file: bytes, path: Path) -> Stored:
+    """Return the values (H, W) of a mask as `read_mask` sees them, whatever they mean. Raises DataError."""
     with _decoding(path):
         picture, deep = _load(file, path)
-        labels = _one_channel(_upright(_labels(picture, path) if deep is None else deep, picture), path)
-    return _canonical(labels, path, values)
+        return _one_channel(_upright(_labels(picture, path) if deep is None else deep, picture), path)
 
 
 def to_8_bits(pixels: Stored, path: Path, *, white: int | None = None) -> Pixels:
@@ -239,6 +243,9 @@ def _one_channel(pixels: Stored, path: Path) -> Stored:
 
 
 def _canonical(labels: Stored, path: Path, values: MaskValues) -> Pixels:
+    if values.above is not None:
+        cut = (labels > values.above).astype(np.uint8)
+        return cut if values.ignore is None else np.where(labels == values.ignore, np.uint8(255), cut)
     meanings = {values.background: 0, values.target: 1}
     if values.ignore is not None:
         meanings[values.ignore] = 255
@@ -268,7 +275,8 @@ def _likely(found: list[int], ignore: int | None) -> str:
     meant = [value for value in found if value != ignore]
     if len(meant) > 2:
         return (
-            "save masks of two values (no JPEG, no smooth edges), or declare the third as data.masks.ignore"
+            "save masks of two values (no JPEG, no smooth edges), declare data.masks.above to cut such edges, or the "
+            "third value as data.masks.ignore"
         )
     low, high = (meant[0], meant[1]) if len(meant) == 2 else (0, meant[0] or 255)
     likely = {"background": low, "target": high}

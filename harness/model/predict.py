@@ -15,9 +15,11 @@ from torch.nn import functional
 from harness.data.crops import reflect
 from harness.data.loader import to_tensor
 from harness.errors import TrainingError
+from harness.model.tiles import Tiling, spans
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained encoders expect
 MULTIPLE = 32  # px; encoders halve a picture five times
+OVERLAP = 128  # px, of neighboring tiles
 IGNORE = 255
 
 Logits = NDArray[np.float32]
@@ -72,18 +74,41 @@ def training_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def network_logits(
-    network: nn.Module, device: torch.device, images: Sequence[Pixels], sizes: Sequence[Size]
+    network: nn.Module,
+    device: torch.device,
+    images: Sequence[Pixels],
+    sizes: Sequence[Size],
+    *,
+    tile: int | None = None,
 ) -> list[Logits]:
-    """Return logits of each image, resized bilinearly to its size (H, W); equal shapes go through together."""
+    """Return logits of each image, resized bilinearly to its size (H, W); equal shapes go through together.
+
+    A larger image goes through by overlapping tiles of `tile` px a side, whose logits are blended as in prediction.
+    """
     padded = [pad(image) for image in images]
     results: dict[int, Logits] = {}
     for shape in sorted({p.shape[:2] for p in padded}):
         rows = [row for row, p in enumerate(padded) if p.shape[:2] == shape]
         batch = torch.stack([to_tensor(padded[row]) for row in rows]).to(device)
-        logits = network(normalize(batch)).float()
+        logits = _logits(network, normalize(batch), tile)
         for row, one in zip(rows, logits, strict=True):
             results[row] = _resized(one, images[row].shape[:2], sizes[row])
     return [results[row] for row in range(len(images))]
+
+
+def _logits(network: nn.Module, images: Tensor, tile: int | None) -> Tensor:
+    """Return logits (B, 1, H, W) of normalized images, by tiles where they are larger than one."""
+    height, width = images.shape[-2:]
+    if tile is None or max(height, width) <= tile:
+        return torch.as_tensor(network(images)).float()
+    tiling = Tiling(tile, min(OVERLAP, tile // 2))
+    whole = torch.zeros((len(images), 1, height, width), device=images.device)
+    for row in spans(height, tiling):
+        for column in spans(width, tiling):
+            part = np.s_[..., row.start : row.stop, column.start : column.stop]
+            weight = torch.from_numpy(np.outer(row.weight, column.weight)).to(images.device)
+            whole[part] += weight * network(images[part]).float()
+    return whole
 
 
 def predict_photos(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.model.tiles import MULTIPLE, Span, Tiling, spans
 from harness.predict.sources import MOST_DECODED, Pixels, Source, in_color
-from harness.predict.tiles import MULTIPLE, Span, Tiling, spans
 from harness.tracking.served_model import Segmenter, fit
 
 ROWS = 1024  # of a picture that went through whole, in a band

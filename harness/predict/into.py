@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
+from harness.model.tiles import Tiling
 from harness.predict.folder import opened
 from harness.predict.run import Run
 from harness.predict.shown import shown
 from harness.predict.tables import write_tables
-from harness.predict.tiles import Tiling
 from harness.tracking.aliases import Version
 from harness.tracking.served_model import Segmenter
 from harness.tracking.trusted import MANIFEST_TAG

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import DataError
+from harness.model.tiles import Tiling
 from harness.predict.bands import goes_whole, tiled_bands, whole_bands, whole_probabilities
 from harness.predict.folder import Folder, Record, content_of, name_of
 from harness.predict.picture import Draft, Tell, failed, finish_picture
 from harness.predict.sources import Opener, Pixels, decoding, pictures_in
-from harness.predict.tiles import Tiling
 from harness.tracking.served_model import Segmenter
 
 ON_GPU = (

@@ -42,7 +42,10 @@ def predicted(study: Study, data: FoldData, weights: Sequence[Path], rows: Seque
     bf16 = study.train.precision == "bf16"
     with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
         yield from predict_photos(
-            partial(_together, networks, device), data.cache, samples, study.train.batch_size
+            partial(_together, networks, device, tile=study.train.tile),
+            data.cache,
+            samples,
+            study.train.batch_size,
         )
 
 
@@ -62,9 +65,14 @@ def _network(study: Study, weights: Path) -> nn.Module:
 
 
 def _together(
-    networks: Sequence[nn.Module], device: torch.device, images: Sequence[Pixels], sizes: Sequence[Size]
+    networks: Sequence[nn.Module],
+    device: torch.device,
+    images: Sequence[Pixels],
+    sizes: Sequence[Size],
+    *,
+    tile: int | None,
 ) -> list[Logits]:
-    found = [network_logits(network, device, images, sizes) for network in networks]
+    found = [network_logits(network, device, images, sizes, tile=tile) for network in networks]
     return found[0] if len(found) == 1 else [mean_logits(several) for several in zip(*found, strict=True)]
 
 

@@ -88,7 +88,7 @@ def _predicted_share(training: FoldTraining) -> float:
     rows = samples.iloc[positions].set_axis(positions).sort_values("positive", ascending=False, kind="stable")
     network = training.kept().eval()
 
-    predictor = partial(network_logits, network, training.device)
+    predictor = partial(network_logits, network, training.device, tile=training.settings.tile)
     photos = predict_photos(predictor, training.data.cache, rows.head(LOOKED_AT), batch=1)
     counts: PixelCounts = sum((count_pixels(photo.logits > 0, photo.truth) for photo in photos), NO_PIXELS)
     return (counts.tp + counts.fp) / max(1, counts.valid)

@@ -52,7 +52,7 @@ def _photos(
 ) -> Iterator[tuple[str, str, NDArray[np.float32], NDArray[np.uint8]]]:
     network = training.kept()
     network.eval()
-    predictor = partial(network_logits, network, training.device)
+    predictor = partial(network_logits, network, training.device, tile=training.settings.tile)
     bf16 = training.settings.precision == "bf16"
     size = max(1, training.settings.batch_size // training.parts)
     with torch.inference_mode(), torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=bf16):

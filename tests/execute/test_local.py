@@ -367,7 +367,9 @@ def devices_of(executor: Local) -> list[str]:
     """Return what each worker process has as CUDA_VISIBLE_DEVICES, from its own environment."""
     found = []
     for worker in executor._workers:
-        content = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+        environ = Path(f"/proc/{worker.process.pid}/environ")
+        until(environ.read_bytes)  # empty for a moment while a program starts
+        content = environ.read_bytes().split(b"\0")
         (value,) = [entry for entry in content if entry.startswith(b"CUDA_VISIBLE_DEVICES=")]
         found.append(value.decode().partition("=")[2])
     return sorted(found)

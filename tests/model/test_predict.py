@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -272,3 +272,23 @@ def test_crops_of_a_scene_give_the_scene_back(pack: Pack) -> None:
     counts = count_pixels(photo.logits > 127.5 / 255, photo.truth)
     assert (counts.fp, counts.fn) == (0, 0)
     assert counts.valid == seen.sum() > 5000
+
+
+def test_a_larger_picture_goes_by_tiles_and_gives_the_same_logits() -> None:
+    class Near(nn.Module):
+        """Logits of the mean of 3 x 3 px."""
+
+        shapes: ClassVar[list[tuple[int, ...]]] = []
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.shapes.append(tuple(images.shape[-2:]))
+            return functional.avg_pool2d(images.mean(1, keepdim=True), 3, 1, 1, count_include_pad=False)
+
+    image = textured(3, 300, 421)
+    whole, parts = (
+        network_logits(Near(), torch.device("cpu"), [image], [image.shape[:2]], tile=tile)[0]
+        for tile in (None, 128)
+    )
+    assert Near.shapes[0] == (320, 448)
+    assert set(Near.shapes[1:]) == {(128, 128)}
+    assert np.allclose(whole, parts, atol=1e-5)

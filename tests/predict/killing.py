@@ -16,8 +16,8 @@ import torch
 from rich.console import Console
 
 from harness.errors import DiskFull
+from harness.model.tiles import Tiling
 from harness.predict.into import predict_into
-from harness.predict.tiles import Tiling
 from tests.predict.conftest import blobs, bright
 
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")

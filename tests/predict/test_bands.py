@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.model.tiles import Tiling
 from harness.predict.bands import goes_whole, tiled_bands, whole_bands, whole_probabilities
 from harness.predict.sources import MOST_DECODED, Source
-from harness.predict.tiles import Tiling
 from harness.tracking.registry import open_model
 from harness.tracking.served_model import Segmenter
 from tests.predict.conftest import SETTINGS, blobs, bright

@@ -13,10 +13,10 @@ import tifffile
 from PIL import Image
 from rich.console import Console
 
+from harness.model.tiles import Tiling
 from harness.predict.folder import opened
 from harness.predict.into import Done, predict_into
 from harness.predict.run import Run
-from harness.predict.tiles import Tiling
 from harness.tracking.served_model import Segmenter
 from tests.predict.conftest import blobs, bright
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ConfigError
-from harness.predict.tiles import MOST_TILE, Tiling, spans
+from harness.model.tiles import MOST_TILE, Tiling, spans
 
 TILINGS = [
     Tiling(64, 32),
