@@ -21,9 +21,10 @@ from harness.begin.sizing import choose_sizes, free_memory
 from harness.begin.text import Facts, in_words, study_text, told
 from harness.begin.values import Meant, meant_by, white_of
 from harness.begin.weigh import Weighed, as_given, weigh_all
+from harness.choices import nearest, settings_of
 from harness.config import Choice, Data, MaskValues, Study
 from harness.data.copies.search import Copies, find_copies
-from harness.data.index import index_samples, list_samples
+from harness.data.index import DATASETS, index_samples, list_samples
 from harness.data.kept import Kept
 from harness.data.manifest import read_manifest
 from harness.data.rows import Index
@@ -35,6 +36,7 @@ from harness.variants import build_every_choice
 BATCH, FOLDS = 8, 5
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 IGNORED = 128  # in masks that importers draw
+IMPORTS = frozenset(name for name, reads in DATASETS.items() if "path" in settings_of(reads))
 
 
 class Looked(NamedTuple):
@@ -98,6 +100,11 @@ def _dataset(
     """Return what the study file says of the data set."""
     missing, classes = settings["missing"], settings["classes"]
     if source is not None:
+        if source[0] not in IMPORTS:
+            known = ", ".join(sorted(IMPORTS))
+            raise ConfigError(
+                f"--from: {source[0]!r} is not known{nearest(source[0], IMPORTS)}; known: {known}"
+            )
         if masks is not None:
             raise ConfigError("--masks: goes with --images; --from FORMAT PATH finds masks itself")
         more: dict[str, Any] = {"images": _spelled(images, file)} if images is not None else {}
@@ -145,7 +152,7 @@ def _look(dataset: Choice, base: Path, tell: Callable[[str], None]) -> Looked:
 
 def _stored(index: Index) -> tuple[Meant, int | None]:
     """Return what masks and pictures mean by their stored values."""
-    masks = [index.root / mask for mask in index.samples["mask"] if mask]
+    masks = [Path(os.path.normpath(index.root / mask)) for mask in index.samples["mask"] if mask]
     drawn = bool(masks) and masks[0].resolve().is_relative_to(CACHES.resolve())
     as_drawn = Meant({"background": 0, "target": 255, "ignore": IGNORED}, "")
     meant = as_drawn if drawn or not masks else meant_by(masks)

@@ -20,8 +20,9 @@ from harness.train.foldrun import pick_device
 from harness.train.start import FoldData, FoldTraining, prepare
 
 DRAWN = 64  # pictures, half of them for training where there are so many
-HOURS = 2.0  # a search may take, on the CPU
-FEWEST, MOST = 4, 30  # trials
+HOURS = {"cpu": 1.0, "cuda": 12.0}  # a search may take
+FEWEST, MOST = 3, 30  # trials
+LOOK = 2  # best trials that run once more
 STEPS = 800  # of a fold run, about: enough for a small network to learn from
 EPOCHS = (2, 60)
 
@@ -31,13 +32,15 @@ class Budget(NamedTuple):
 
     trial: float
     trials: int
+    look: int  # of them, those that run once more at the end
     workers: int
     picture: float  # seconds of training with one picture
     validated: float  # seconds of validating one
 
     @property
-    def hours(self) -> float:
-        return self.trial * self.trials / 3600
+    def whole(self) -> float:
+        """Return the seconds of all trials and of the second look."""
+        return self.trial * (self.trials + self.look)
 
 
 def epochs_for(samples: pd.DataFrame, batch: int, folds: int) -> int:
@@ -64,7 +67,8 @@ def measure_budget(study: Study, samples: pd.DataFrame, root: Path, caches: Path
     picture = 1 / last.images_per_second
     validated = max(0.0, whole - last.seconds) / max(1, len(split.validation(part, 0)))
     trial = _trial(study, samples, picture, validated) / workers
-    return Budget(trial, int(np.clip(HOURS * 3600 // trial, FEWEST, MOST)), workers, picture, validated)
+    room = HOURS[training.device.type] * 3600 // trial - LOOK
+    return Budget(trial, int(np.clip(room, FEWEST, MOST)), LOOK, workers, picture, validated)
 
 
 def _last_epoch(training: FoldTraining) -> float:

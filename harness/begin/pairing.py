@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from harness.data.folders import WHOLE, id_of, pictures_below
 from harness.data.rows import existing
 from harness.errors import DataError
 
-WORDS = r"(?:masks?|labels?|gt|(?:ground[ _-]?)?truth|seg(?:mentation)?s?|anno(?:tation)?s?|targets?|defects?|manual\d?)"
+WORDS = (
+    r"(?:masks?|labels?|gt|(?:ground[ _-]?)?truth|seg(?:mentation)?s?|anno(?:tation)?s?|targets?|manual\d?)"
+)
 ANY = "^(.*)$"  # as WHOLE, yet in any case and with or without leading zeros
 LOOKS = (f"(?i)^(.*?)[ _.-]*{WORDS}$", f"(?i)^((?:.*/)?){WORDS}[ _.-]*([^/]*)$")  # of masks
 SHOWN = 3  # names of each side in a message
@@ -73,9 +75,10 @@ def _tried(
             yield from _alone(images, found, look)
         return
     yield _ids(images, masks, (found, drawn), (WHOLE, WHOLE))
-    for image_id in (ANY, *_affixes(found, images)):
-        for mask_id in (*_affixes(drawn, masks), *LOOKS, ANY):
-            yield _ids(images, masks, (found, drawn), (image_id, mask_id))
+    of_images = (ANY, *_affixes(found, images))
+    for ways in (product(of_images, (*_affixes(drawn, masks), ANY)), product(of_images, LOOKS)):
+        for patterns in ways:
+            yield _ids(images, masks, (found, drawn), patterns)
     for text in (r"([^/]+)$", r"(\d+)[^\d/]*$"):
         yield _ids(images, masks, (found, drawn), (text, text))
 
@@ -112,17 +115,16 @@ def _ids(
 
 
 def _affixes(files: Sequence[Path], folder: Path) -> list[str]:
-    """Return a pattern for what the files' own names have between what all of them begin and end with."""
+    """Return patterns for what the files' own names have besides what all of them end with, begin with, or both."""
     bases = [path.stem for path in files]
     if len(bases) < 2:
         return []
     before = _shared(bases)
     after = _shared([base[len(before) :][::-1] for base in bases])[::-1]
-    if not before and not after:
-        return []
     nested = "((?:.*/)?)" if any(path.parent != folder for path in files) else ""
-    plain = [re.sub(r"\\([ _-])", r"\1", re.escape(text)) for text in (before, after)]
-    return [f"^{nested}{plain[0]}(.*){plain[1]}$"]
+    before, after = (re.sub(r"\\([ _-])", r"\1", re.escape(text)) for text in (before, after))
+    ends = dict.fromkeys([("", after), (before, ""), (before, after)])
+    return [f"^{nested}{start}(.*){end}$" for start, end in ends if start or end]
 
 
 def _shared(names: Sequence[str]) -> str:

@@ -158,15 +158,16 @@ def _trials(facts: Facts, profile: str) -> list[str]:
     budget = facts.budget if facts.profile == profile else None
     if budget is None:
         return [f"    search: {flow({'trials': trials, 'second_look': look})} # not timed here"]
-    one, whole = in_words(budget.trial), in_words(budget.trial * budget.trials)
     return [
-        *_comment(
-            f"{budget.trials} trials are about {whole} here, {one} each ({budget.workers} fold runs at a time; from a "
-            "few timed steps, before pruning). The second look runs the best ones once more.",
-            indent=4,
-        ),
-        f"    search: {flow({'trials': budget.trials, 'second_look': look})}",
+        *_comment(f"{costs(budget)} ({budget.workers} fold runs at a time; before pruning).", indent=4),
+        f"    search: {flow({'trials': budget.trials, 'second_look': budget.look})}",
     ]
+
+
+def costs(budget: Budget) -> str:
+    """Return what a search takes."""
+    once = f"{budget.trials} trials, and the best {budget.look} once more with fresh seeds and folds"
+    return f"{once}, are about {in_words(budget.whole)} here, {in_words(budget.trial)} each"
 
 
 def in_words(seconds: float) -> str:
