@@ -15,10 +15,10 @@ import torch
 
 from harness.begin.advice import advise
 from harness.begin.ask import choose_rule
-from harness.begin.budget import Budget, epochs_for, measure_budget, workers_of
+from harness.begin.budget import Budget, epochs_for, measure_budget
 from harness.begin.pairing import pair
 from harness.begin.sizing import choose_sizes, free_memory
-from harness.begin.text import Facts, in_words, study_text, told
+from harness.begin.text import Facts, costs, study_text, told
 from harness.begin.values import Meant, meant_by, white_of
 from harness.begin.weigh import Weighed, as_given, weigh_all
 from harness.choices import nearest, settings_of
@@ -205,10 +205,7 @@ def _timed(facts: Facts, file: Path, looked: Looked, tell: Callable[[str], None]
     except TrainingError as error:
         tell(f"not timed: {error}")
         return facts
-    whole = in_words(budget.trial * budget.trials)
-    tell(
-        f"{budget.trials} trials are about {whole} here, {in_words(budget.trial)} each; workers: {workers_of(study)}"
-    )
+    tell(costs(budget))
     return facts._replace(budget=budget)
 
 

@@ -45,7 +45,7 @@ def test_a_study_file_is_written_that_check_takes(
     assert study.search.trials == made["budget"]["trials"]
     text = file.read_text()
     assert "# Other rules:" in text
-    assert "trials are about" in text
+    assert "once more with fresh seeds and folds, are about" in text
     assert {path: path.read_bytes() for path in before} == before
     assert main(["check", "mine", "--home", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["groups"] == SOURCES
