@@ -34,6 +34,10 @@ def _sentence(detail: ErrorDetails, known: Sequence[str]) -> str:
             step = detail["ctx"]["multiple_of"]
             close = max(1, round(detail["input"] / step)) * step
             return f"{where}: {detail['input']!r} is no multiple of {step}; nearest: {close}"
+        case "tuple_type":
+            return (
+                f"{where}: {_short(detail['input'])} is no list; write it in brackets, as [{detail['input']}]"
+            )
         case _:
             message = detail["msg"].removeprefix("Value error, ")
             return f"{where}: {_short(detail['input'])}: {message[:1].lower()}{message[1:]}"

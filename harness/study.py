@@ -227,8 +227,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = action(**asked)
     except HarnessError as error:
         console.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        if as_json and error.document is not None:
-            print(json.dumps(error.document))
+        if as_json:
+            print(json.dumps({"error": str(error)} if error.document is None else error.document))
         if isinstance(error, Interrupted):
             console.print("the same command goes on from here", highlight=False)
         return error.exit_code

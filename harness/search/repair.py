@@ -20,9 +20,22 @@ def remove_leftovers(work: Path, results: Mapping[int, TrialResult]) -> list[Pat
     """Remove what a driver that was killed left behind and no fold run will go on from; return it."""
     found = [path for kind in ("working", "cancelled") for path in work.glob(f"[0-9]*/[0-9]*.{kind}")]
     found += [path for path in work.glob("[0-9]*/[0-9]*.saved") if _is_needless(path, results)]
+    locks = [path for path in work.glob("[0-9]*/[0-9]*.lock") if release(path)]
+    for lock in work.glob(
+        "refit/[0-9]*.lock"
+    ):  # a promotion may be at it: it does not hold the driver's lock
+        if release(lock):
+            locks.append(lock)
+            found += [path for path in _of_refit(lock) if path.exists()]
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return found + [path for path in work.glob("[0-9]*/[0-9]*.lock") if release(path)]
+    return found + locks
+
+
+def _of_refit(lock: Path) -> list[Path]:
+    """Return what a killed refit leaves that the next promotion does not go on from."""
+    saved = [lock.with_suffix(".saved")] if is_committed(lock.with_suffix("")) else []
+    return [lock.with_suffix(".working"), *saved]
 
 
 def _is_needless(saved: Path, results: Mapping[int, TrialResult]) -> bool:

@@ -31,6 +31,10 @@ def refuse_unknown_backend(backend: str) -> None:
 
 def find_model(store: Store, typed: str) -> Version:
     """Return the version that is meant by a study, `models:/NAME@alias` or `models:/NAME/3`. Raises ConfigError."""
+    if (database := store.database) and not database.exists():
+        raise ConfigError(
+            f"{database}: there is no such database, so nothing was promoted there; check --home"
+        )
     if not typed.startswith(ADDRESS):
         return _aliased(store, _model_name(typed), CHAMPION)
     form = FORMS.fullmatch(typed)

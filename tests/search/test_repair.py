@@ -65,6 +65,18 @@ def test_locks_that_a_killed_process_left_are_removed_and_one_that_is_held_stays
     assert list((tmp_path / "0").iterdir()) == []
 
 
+def test_what_a_killed_refit_left_is_removed_and_what_it_goes_on_from_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "refit"
+    (folder / "0.working").mkdir(parents=True)
+    (folder / "0.saved").mkdir()
+    (folder / "0.lock").write_text("")
+    with claimed(folder / "0.lock", lambda: False, lambda line: None):
+        assert remove_leftovers(tmp_path, {}) == []
+    (folder / "0.lock").write_text("")
+    assert remove_leftovers(tmp_path, {}) == [folder / "0.working", folder / "0.lock"]
+    assert list(folder.iterdir()) == [folder / "0.saved"]
+
+
 def test_they_are_trained_to_the_same_bits(results: Results, tiny: Tiny, tmp_path: Path) -> None:
     weights = {fold.fold: fold.weights.read_bytes() for fold in results[0].folds}
     (tmp_path / "0/1" / WEIGHTS).write_bytes(b"x")
