@@ -12,6 +12,7 @@ from harness.config import Choice
 from harness.data.index import DATASETS, index_samples
 from harness.data.rows import Index
 from harness.errors import ConfigError, DataError
+from tests.data.formats.examples import EXAMPLES
 
 HEADER = "sample_path,mask_path,source_image_id,class_id,scale"
 Write = Callable[..., Index]
@@ -55,6 +56,10 @@ def test_every_data_set_gives_the_columns_and_types_promised(name: str, tmp_path
         "instances": {"root": "."},
         "folders": {"images": "images", "masks": "masks"},
     }
+    if name in EXAMPLES:
+        (tmp_path / "set").mkdir()
+        settings[name] = EXAMPLES[name](tmp_path / "set").settings
+        settings[name]["path"] = f"set/{settings[name]['path']}"
     index = read(tmp_path, name, **settings[name])
     types = {column: str(dtype) for column, dtype in index.samples.dtypes.items()}
     text = ("sample", "mask", "group", "photo", "instance", "class_id", "scale")
