@@ -22,7 +22,7 @@ class Example(NamedTuple):
     settings: dict[str, Any]
     expected: dict[str, tuple[Mask | None, str]]
     notes: tuple[str, ...] = ()
-    grouped: bool = False
+    groups: dict[str, str] | None = None  # where the set names them itself
 
 
 def picture(path: Path, seed: int = 0) -> None:
@@ -129,7 +129,7 @@ def csv(root: Path) -> Example:
     (root / "table.csv").write_text("\n".join(lines) + "\n")
     expected = {"img/a.png": (box(1, 1, 4, 5), "pit"), "img/b.png": (None, "clean")}
     notes = ("2 of 3 rows read", "1 picture skipped: its file or its mask is not there (first: img/gone.png)")
-    return Example({"path": "table.csv"}, expected, notes, grouped=True)
+    return Example({"path": "table.csv"}, expected, notes, {"img/a.png": "7", "img/b.png": "7"})
 
 
 def cvat(root: Path) -> Example:
@@ -175,7 +175,7 @@ def kolektor(root: Path) -> Example:
         "kos02/Part0.jpg": (blank(), "defect"),
     }
     notes = ("3 pictures read", "1 picture skipped: no mask of its name (first: kos02/Part9.jpg)")
-    return Example({"path": "."}, expected, notes, grouped=True)
+    return Example({"path": "."}, expected, notes, {name: name.split("/")[0] for name in expected})
 
 
 def labelme(root: Path) -> Example:

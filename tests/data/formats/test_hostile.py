@@ -62,15 +62,18 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path.write_text(json.dumps(document))
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-@pytest.mark.parametrize("spoilt", ["cut", "bytes", "empty", "deep"])
+SPOILT = [(name, spoilt) for name in DOCUMENTS for spoilt in ("cut", "bytes", "empty", "deep")]
+TEXTS = ("yolo", "csv")  # of which an empty one may be right, and none is deep
+
+
+@pytest.mark.parametrize(
+    ("name", "spoilt"), [s for s in SPOILT if s[0] not in TEXTS or s[1] in ("cut", "bytes")]
+)
 def test_a_broken_document_is_one_line(name: str, spoilt: str, root: Path) -> None:
     settings = EXAMPLES[name](root).settings
     path = root / DOCUMENTS[name]
     content = path.read_bytes()
-    if name in ("yolo", "csv") and spoilt in ("empty", "deep"):
-        pytest.skip("an empty label file is a clean picture; text has no depth")
-    if name in ("yolo", "csv") and spoilt == "cut":
+    if name in TEXTS and spoilt == "cut":
         content = content[: content.index(b"\n") // 2 + 1] + b" x"
     else:
         content = {
@@ -96,27 +99,32 @@ AWAY = [
 ]
 
 
-@pytest.mark.parametrize("place", AWAY, ids=["up", "absolute", "hidden", "link", "zero", "long"])
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "csv"])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        (name, place)
+        for place in AWAY
+        for name in ("coco", "labelme", "cvat", "csv")
+        if place != "zero" or name in ("coco", "labelme")  # the others' readers know no such character
+    ],
+)
 def test_names_that_lead_away_are_refused(name: str, place: str, root: Path) -> None:
-    settings = EXAMPLES[name](root).settings
+    settings, written = EXAMPLES[name](root).settings, AWAY[place]
     path = root / DOCUMENTS[name]
     for folder in (root, root / "images", root / "sub", root / "img"):
         if folder.is_dir():
             (folder / "link").symlink_to(root.parent)
     if name == "coco":
-        edit(path, lambda document: document["images"][1].update(file_name=place))
+        edit(path, lambda document: document["images"][1].update(file_name=written))
     elif name == "labelme":
-        higher = f"../{place}" if place.startswith((".", "i")) else place  # it counts from the file's folder
+        higher = (
+            f"../{written}" if written.startswith((".", "i")) else written
+        )  # it counts from the file's folder
         edit(path, lambda document: document.update(imagePath=higher))
     elif name == "csv":
-        path.write_text(f"image,mask\nimg/a.png,m/a.png\n{place},m/a.png\n")
-        if "\0" in place:
-            pytest.skip("csv readers refuse the line")
+        path.write_text(f"image,mask\nimg/a.png,m/a.png\n{written},m/a.png\n")
     else:
-        if "\0" in place:
-            pytest.skip("XML has no zero byte")
-        path.write_text(path.read_text().replace('name="b.png"', f'name="{place}"'))
+        path.write_text(path.read_text().replace('name="b.png"', f'name="{written}"'))
     line = refused(name, root, settings)
     assert "leaves" in line or "is no file name" in line or "no usable file name" in line
 
@@ -228,20 +236,19 @@ def big_png(side: int) -> bytes:
 
 
 BOMBS = {
-    "zeros": zlib.compress(bytes(2**28)),
-    "a claim": zlib.compress(big_png(90_000)),
-    "cut": zlib.compress(big_png(10))[:10],
-    "no png": zlib.compress(b"hello"),
-    "no zlib": b"hello",
+    "grows beyond 64 MiB": zlib.compress(bytes(2**28)),
+    "a patch of 90000 x 90000 px is larger than its picture": zlib.compress(big_png(90_000)),
+    "no PNG, or cut off": zlib.compress(b"hello"),
+    "is no zlib data": b"hello",
 }
 
 
-@pytest.mark.parametrize("kind", BOMBS)
-def test_packed_bitmaps_that_grow_or_are_broken_are_refused(kind: str, root: Path) -> None:
+@pytest.mark.parametrize("says", BOMBS)
+def test_packed_bitmaps_that_grow_or_are_broken_are_refused(says: str, root: Path) -> None:
     settings = EXAMPLES["supervisely"](root).settings
-    data = base64.b64encode(BOMBS[kind]).decode()
+    data = base64.b64encode(BOMBS[says]).decode()
     edit(root / DOCUMENTS["supervisely"], lambda document: document["objects"][1]["bitmap"].update(data=data))
-    assert "bitmap" in refused("supervisely", root, settings)
+    assert says in refused("supervisely", root, settings)
 
 
 @pytest.mark.parametrize(
