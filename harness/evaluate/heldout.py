@@ -14,7 +14,11 @@ from harness.evaluate.comparisons import difference
 from harness.evaluate.groups import Bools, Floats, GroupCounts, ratio, refuse_other_groups
 from harness.evaluate.intervals import Interval
 
-LEVEL, LOOKS = 0.04, 4  # in sum below .05 also where errors are skewed, as docs/statistics.md has measured
+FIRST, LATER, LOOKS = (
+    0.02,
+    1 / 3,
+    4,
+)  # together below .05 also where errors are skewed: see docs/statistics.md
 DRAWS = 4999  # swaps, where there are more than can be counted out
 BLOCK = 250  # swaps at a time; memory is a few times BLOCK x groups x 8 bytes
 COUNTED_OUT = 12  # groups of which all swaps are tried
@@ -39,13 +43,13 @@ class HeldOutTest:
         word = "Better" if self.better else "Not shown to be better"
         return (
             f"{word} on held-out groups: {self.gain:+.4f} IoU ({self.interval.level:.0%} interval "
-            f"{self.interval.low:+.4f} to {self.interval.high:+.4f}), p = {self.p_value:.4f} at level {self.level:g}, "
-            f"look {self.look} of {LOOKS}."
+            f"{self.interval.low:+.4f} to {self.interval.high:+.4f}), p = {self.p_value:.4f} at level "
+            f"{self.level:.2g}, look {self.look} of {LOOKS}."
         )
 
 
 def level_of_look(look: int) -> float:
-    """Return the one-sided level of look 1, 2, ... at the same held-out groups: LEVEL / 2^look, in sum below LEVEL.
+    """Return the one-sided level of look 1, 2, ... at the same held-out groups: .02, and a third of it each time.
 
     Raises PromotionRefused where they are spent.
     """
@@ -53,7 +57,7 @@ def level_of_look(look: int) -> float:
         raise PromotionRefused(
             f"held-out groups: look {look}, and they are spent after {LOOKS}; hold out new groups to prove more"
         )
-    return float(LEVEL / 2**look)
+    return float(FIRST * LATER ** (look - 1))
 
 
 def can_be_proven(groups: int, look: int) -> bool:

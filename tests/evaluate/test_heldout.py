@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks.simulated_groups import Model, World, draw, studies_of
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.groups import GroupCounts, group_counts
-from harness.evaluate.heldout import LEVEL, LOOKS, held_out_test, level_of_look, swap_test
+from harness.evaluate.heldout import LOOKS, held_out_test, level_of_look, swap_test
 
 
 def of_shares(shares: list[float]) -> GroupCounts:
@@ -24,9 +24,9 @@ def pairs(gain: float, groups: int, studies: int, seed: int = 0) -> list[list[Gr
     return studies_of(draw(World(0.6), models, (studies, groups), np.random.default_rng(seed)), folds=1)
 
 
-def test_each_look_costs_half_of_what_is_left_and_the_fifth_is_refused() -> None:
-    assert [level_of_look(look) for look in (1, 2, 3, 4)] == [0.02, 0.01, 0.005, 0.0025]
-    assert sum(level_of_look(look) for look in range(1, LOOKS + 1)) < LEVEL
+def test_each_look_asks_for_three_times_as_much_and_the_fifth_is_refused() -> None:
+    assert [round(level_of_look(look), 5) for look in (1, 2, 3, 4)] == [0.02, 0.00667, 0.00222, 0.00074]
+    assert sum(level_of_look(look) for look in range(1, LOOKS + 1)) < 0.03
     for look in (0, 5):
         with pytest.raises(PromotionRefused, match="spent") as refused:
             level_of_look(look)

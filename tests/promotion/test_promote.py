@@ -17,6 +17,7 @@ from harness.data.audit.finding import Finding, Status
 from harness.data.audit.report import Report
 from harness.data.split import freeze, new_split, read_split
 from harness.errors import PromotionRefused
+from harness.evaluate.heldout import level_of_look
 from harness.prepare import Prepared
 from harness.promotion import contenders
 from harness.promotion.candidate import Promotion, _refuse_another_report, model_settings, probability
@@ -153,7 +154,7 @@ def test_the_alias_moves_on_evidence_only_and_every_look_is_counted(ran: Ran) ->
         (3, ALIKE, False),
         (4, WEAK, False),
     ]
-    assert [look["level"] for look in shown] == [0.02, 0.01, 0.005, 0.0025]
+    assert [look["level"] for look in shown] == [level_of_look(look) for look in (1, 2, 3, 4)]
     assert shown[0]["rival"].startswith("the baseline without learning")
     assert shown[0]["sentence"] in first.claim
     assert all(look["low"] < look["gain"] < look["high"] for look in shown)
