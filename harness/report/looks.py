@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.evaluate.heldout import LOOKS, level_of_look
+from harness.evaluate.heldout import LEVELS
 from harness.report.leaderboard import Leaderboard
 from harness.report.markup import listed, number, paragraph, table
 
@@ -21,7 +21,7 @@ def looks(board: Leaderboard) -> str:
         return paragraph(f"{held_out} groups are held out; nobody has looked at them.")
     rows, sentences = [_cells(look) for look in board.looks], [look["sentence"] for look in board.looks]
     headings = ("look", "level", "candidate", "rival", "gain", "95 % interval", "p", "better")
-    levels = ", ".join(f"{level_of_look(look):.2g}" for look in range(1, LOOKS + 1))
+    levels = ", ".join(map(str, LEVELS))
     note = f"Looks test at levels of {levels}; after them the held-out groups are spent."
     return (
         table(headings, rows, words=("candidate", "rival", "better"))

@@ -89,7 +89,7 @@ def test_groups_too_few_for_the_level_of_the_next_look_are_not_looked_at(tmp_pat
     six = {name: GROUPS[name] for name in list(GROUPS)[:6]}
     assert looks(tmp_path, six).count(side("a"), CHAMPION)["look"] == 1
     with pytest.raises(
-        PromotionRefused, match=r"6 of them can prove nothing at look 2, which asks for p <= 0\.01"
+        PromotionRefused, match=r"6 of them can prove nothing at look 2, which asks for p <= 0\.007"
     ):
         looks(tmp_path, six).count(side("b"), CHAMPION)
     assert len(looks(tmp_path, six).all()) == 1
