@@ -17,9 +17,13 @@ LR = 4e-3  # of that network, which learns from random weights
 PICTURES = 400  # drawn, in whole groups
 A_GROUP = 20  # pictures of a larger group that are drawn
 FOLDS = 5
+CROPS = (
+    5000  # that a fold run trains on, so that it takes the same time whatever the data, and learns something
+)
+FEWEST_EPOCHS = 8
+TIMES = 4  # the epochs of the study, at most
 MOST: dict[str, float] = {  # of a setting, as docs/cost.md has them
     "data.size": 512,
-    "train.epochs": 20,
     "train.batch_size": 8,
     "train.crop": 96,
     "train.average": 0.95,  # fewer steps, so that a slower mean would still hold the first weights
@@ -29,7 +33,7 @@ FIXED: dict[str, Any] = {"train.precision": "fp32", "train.channels_last": False
 
 @dataclass(frozen=True)
 class Cap:
-    """One thing that is smaller here than in the study."""
+    """One thing that is other here than in the study."""
 
     what: str
     study: str
@@ -40,10 +44,10 @@ class Cap:
         return f"{self.what} {self.study} -> {self.here}"
 
 
-def small(study: Study, longest: int) -> tuple[Study, list[Cap]]:
-    """Return the study's first baseline over its defaults with small settings, and what was capped.
+def small(study: Study, *, longest: int, trained: float) -> tuple[Study, list[Cap]]:
+    """Return the study's first baseline over its defaults with small settings, and what is other than in the study.
 
-    `longest` is the longest side of all pictures, px.
+    `longest` is the longest side of all pictures, px; `trained` how many of them a fold run trains on.
     """
     baselines = baseline_params(study)
     recipe = study.with_params(baselines[0]) if baselines else study
@@ -52,12 +56,18 @@ def small(study: Study, longest: int) -> tuple[Study, list[Cap]]:
         value = longest if path == "data.size" and take(tree, path) is None else take(tree, path)
         if value is not None and value > most:
             changed[path] = most if isinstance(value, float) else int(most)
+    epochs = small_epochs(recipe.train.epochs, trained)
+    changed |= {} if epochs == recipe.train.epochs else {"train.epochs": epochs}
     if recipe.network.settings.get("encoder") != ENCODER:
         changed |= {"network": NETWORK.model_dump(), "train.lr": LR}
     changed |= {path: value for path, value in FIXED.items() if take(tree, path) != value}
     caps = [Cap(path, _said(take(tree, path)), _said(value)) for path, value in changed.items()]
-    epochs = changed.get("train.epochs", recipe.train.epochs)
     return recipe.with_settings(changed | {"train.validate_every": epochs}), caps
+
+
+def small_epochs(epochs: int, trained: float) -> int:
+    """Return the epochs in which a fold run sees about CROPS crops; TIMES as many as the study has at most."""
+    return min(max(FEWEST_EPOCHS, round(CROPS / trained)), TIMES * epochs)
 
 
 def small_folds(study: Study, positive_groups: int) -> tuple[Folds, list[Cap]]:

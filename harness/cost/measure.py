@@ -101,7 +101,7 @@ def _tell_of(question: Question, known: dict[str, Any], tell: Tell) -> None:
         f"({known['positive_groups']:,} with an object), {known['folds']} folds dealt as pictures and as groups"
     )
     if question.caps:
-        tell(f"  made small: {', '.join(cap.sentence for cap in question.caps)}")
+        tell(f"  other than in the study: {', '.join(cap.sentence for cap in question.caps)}")
 
 
 def _tell_answer(found: Answer, known: dict[str, Any], desk: Desk, seconds: float) -> None:

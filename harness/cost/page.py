@@ -57,7 +57,7 @@ def _settings(known: Mapping[str, Any]) -> str:
         f"object; {known['folds']} folds each way; seed {known['seed']}; {known['seconds']:.0f} s of training."
     )
     capped = [f"{cap['what']}: {cap['study']} in the study, {cap['here']} here" for cap in known["caps"]]
-    said = "Smaller than in the study:" if capped else "Nothing was smaller than in the study."
+    said = "Other than in the study:" if capped else "Nothing was other than in the study."
     return paragraph(facts) + paragraph(said) + listed(capped)
 
 

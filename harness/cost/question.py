@@ -56,6 +56,7 @@ class Question:
         kind = "cuda" if torch.cuda.is_available() else "cpu"
         settings = self.study.decisive()
         settings.pop("search")
+        settings["data"].pop("groups")  # they are in the splits
         names = hashlib.sha256("\n".join(self.samples["sample"]).encode()).hexdigest()
         parts = (settings, names, [s.id for s in self.splits], code_digest(), torch.__version__, kind)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -88,16 +89,18 @@ def why_none(samples: pd.DataFrame) -> str:
 
 def ask(prepared: Prepared, samples: pd.DataFrame) -> Question:
     """Return the question about these samples; see `used_samples`."""
-    drawn, fewer = draw(samples, prepared.study.seed)
-    study, caps = small(prepared.study, longest=int(drawn[["height", "width"]].to_numpy().max()))
+    study = prepared.study
+    drawn, fewer = draw(samples, study.seed)
     drawn = _as_pictures(drawn)
     positive = int(drawn.loc[drawn["positive"] > 0, "group"].nunique())
     folds, less = small_folds(study, positive)
+    longest, trained = int(drawn[["height", "width"]].to_numpy().max()), len(drawn) * (1 - 1 / folds.count)
+    small_study, caps = small(study, longest=longest, trained=trained)
     splits = [
         make_split(table, folds, manifest=prepared.manifest, seed=study.seed)
         for table in (blind(drawn), drawn)
     ]
-    return Question(study, drawn, (splits[0], splits[1]), [*fewer, *less, *caps])
+    return Question(small_study, drawn, (splits[0], splits[1]), [*fewer, *less, *caps])
 
 
 def blind(samples: pd.DataFrame) -> pd.DataFrame:
