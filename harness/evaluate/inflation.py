@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import DataError
 from harness.evaluate.comparisons import Difference, difference
-from harness.evaluate.groups import GroupCounts, headline
+from harness.evaluate.groups import Floats, GroupCounts, fold_scores, headline
 from harness.evaluate.intervals import Spread, difference_intervals, left_out
 
 FEWEST = 6  # groups that tell; below, no interval is given (as for a look at held-out groups)
@@ -29,7 +29,7 @@ def inflation(a: GroupCounts, b: GroupCounts, *, level: float = 0.95) -> Differe
             "only splits of the same groups can be paired"
         )
     place = [b.names.index(name) for name in a.names]
-    moved = a.by_group(left_out(a)) / a.folds - (b.by_group(left_out(b)) / b.folds)[place]
+    moved = a.by_group(_falls(a)) - b.by_group(_falls(b))[place]
     told = (a.by_group(a.union) > 0) | (b.by_group(b.union)[place] > 0)
     value, parts, groups = float(headline(a) - headline(b)), moved[told], int(told.sum())
     variance = (groups - 1) / max(1, groups) * float(((parts - parts.mean()) ** 2).sum()) if groups else 0.0
@@ -37,6 +37,14 @@ def inflation(a: GroupCounts, b: GroupCounts, *, level: float = 0.95) -> Differe
     spread = Spread(np.array([error]), np.array([float(freedom)]), np.array([groups]))
     (interval,) = difference_intervals(np.array([value]), spread, level)
     return Difference(value, interval, error * float(np.sqrt(groups)), freedom)
+
+
+def _falls(counts: GroupCounts) -> Floats:
+    """Return (rows,): by how much the headline falls without a row; where that is all of its fold, without the fold."""
+    scores, told = fold_scores(counts), counts.union > 0
+    alone = told & ((told @ counts.in_fold)[counts.fold] == 1)
+    without = (scores - scores.mean())[counts.fold] / max(1, counts.folds - 1)
+    return np.asarray(np.where(alone, without, left_out(counts) / counts.folds))
 
 
 def pooled_inflation(a: GroupCounts, b: GroupCounts, *, level: float = 0.95) -> Difference:

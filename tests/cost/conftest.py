@@ -1,7 +1,6 @@
 """A planted leak: exposures of one thing under their own ids, of which a mark tells what is to be found there."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
         "network": {"unet": NETWORK},
         "augment": {"strength": 0},
         "train": {
-            "epochs": 10,
+            "epochs": 5,
             "batch_size": 8,
             "lr": 8e-3,
             "crop": 64,
@@ -45,10 +44,11 @@ def write_study(folder: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def picture(thing: int) -> tuple[NDArray[np.float32], Pixels]:
+def picture(thing: int, *, told: bool = False) -> tuple[NDArray[np.float32], Pixels]:
     """Return a tinted texture with a bright and a dark spot, and its mask.
 
-    Which spot is the target turns from each tint to the next: only who has seen the thing knows.
+    Which spot is the target turns from each tint to the next: only who has seen the thing knows. Where it is `told`,
+    it is always the bright one.
     """
     rng = np.random.default_rng(thing)
     texture = (skimage.data.gravel(), skimage.data.grass(), skimage.data.brick())[thing % 3]
@@ -60,19 +60,21 @@ def picture(thing: int) -> tuple[NDArray[np.float32], Pixels]:
     mask = np.zeros((SIDE, SIDE), np.uint8)
     for number, at in enumerate(rng.permutation([(16, 16), (48, 48), (16, 48), (48, 16)])[:2].tolist()):
         cv2.circle(image, at, 9, (245, 245, 245) if number else (5, 5, 5), -1)
-        if number == thing % 2:
+        if number == (1 if told else thing % 2):
             cv2.circle(mask, at, 9, 255, -1)
     return image, mask
 
 
-def write_planted(root: Path, group: Any) -> Path:
-    """Write four exposures of twelve things; `group(thing, exposure)` names the source of each."""
+def write_planted(
+    root: Path, group: Any, *, things: int = THINGS, exposures: int = EXPOSURES, told: bool = False
+) -> Path:
+    """Write some exposures of each of up to 27 things; `group(thing, exposure)` names the source of each."""
     rows = [["sample_path", "mask_path", "source_image_id", "class_id", "scale"]]
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
-    for thing in range(THINGS):
-        image, mask = picture(thing)
-        for exposure in range(EXPOSURES):
+    for thing in range(things):
+        image, mask = picture(thing, told=told)
+        for exposure in range(exposures):
             name, noise = f"{thing:02}-{exposure}.png", np.random.default_rng([thing, exposure])
             shown = image * (0.85 + 0.1 * exposure) + noise.normal(0, 2, image.shape)
             cv2.imwrite(str(root / "images" / name), shown.clip(0, 255).astype(np.uint8))
@@ -92,7 +94,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
