@@ -22,7 +22,7 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
     return {
         "name": "planted",
         "data": {"dataset": {"instances": {"root": str(root)}}},
-        "folds": {"count": 3},
+        "folds": {"count": 2, "held_out": 0},
         "network": {"unet": NETWORK},
         "augment": {"strength": 0},
         "train": {
@@ -54,7 +54,7 @@ def picture(thing: int, *, told: bool = False) -> tuple[NDArray[np.float32], Pix
     texture = (skimage.data.gravel(), skimage.data.grass(), skimage.data.brick())[thing % 3]
     y, x = (2 * SIDE * (thing // 3 // 3), 2 * SIDE * (thing // 3 % 3))
     hsv = np.zeros((SIDE, SIDE, 3), np.uint8)
-    hsv[..., 0], hsv[..., 1] = 180 * thing // THINGS, 200
+    hsv[..., 0], hsv[..., 1] = 180 * thing // THINGS % 180, 200
     hsv[..., 2] = 60 + texture[y : y + 2 * SIDE : 2, x : x + 2 * SIDE : 2] // 3
     image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR).astype(np.float32)
     mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -93,8 +93,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which all commands are called: what is found out about the pictures is kept there."""
+    return tmp_path_factory.mktemp("place")

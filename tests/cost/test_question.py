@@ -16,10 +16,9 @@ from tests.cost.conftest import EXPOSURES, THINGS, settings, write_study
 
 
 @pytest.fixture(scope="module")
-def prepared(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    folder = tmp_path_factory.mktemp("prepared")
-    study = read_study(write_study(folder, settings(planted)), cuda=False)
-    return prepare(study, base=folder, home=folder / "home", caches=folder / "cache")
+def prepared(planted: Path, place: Path) -> Prepared:
+    study = read_study(write_study(place, settings(planted) | {"name": "question"}), cuda=False)
+    return prepare(study, base=place, home=place / "question", caches=place / ".cache")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def test_every_picture_is_validated_once_under_both_splits_in_folds_of_nearly_eq
     for table, split in zip(question.tables, question.splits, strict=True):
         rows = [split.validation(table, fold) for fold in range(question.folds)]
         assert sorted(np.concatenate(rows)) == list(range(THINGS * EXPOSURES))
-        assert {len(of_fold) for of_fold in rows} == {16}
+        assert {len(of_fold) for of_fold in rows} == {24}
     assert question.tables[0].drop(columns="group").equals(question.tables[1].drop(columns="group"))
 
 
