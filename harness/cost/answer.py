@@ -14,6 +14,7 @@ from harness.evaluate.inflation import FEWEST, ROUGH, inflation, pooled_inflatio
 from harness.execute.task import Key
 from harness.train.foldrun import FoldResult
 
+LEARNED = 0.3  # IoU; where both scores are below, a word of caution goes with an interval that holds 0
 COVERS = (
     "The interval covers which groups happened to be there, the same ones left out of both scores at once; not the "
     "luck of one training, nor that of one dealing of folds."
@@ -87,7 +88,16 @@ class Answer:
             )
         if high < 0:
             return "The split by pictures scores lower: here it flatters nothing."
-        return "Whether a split by pictures flatters the score cannot be told here: the interval holds 0."
+        return f"Whether a split by pictures flatters the score cannot be told here: the interval holds 0.{self._low}"
+
+    @property
+    def _low(self) -> str:
+        if max(score.iou_mean for score in self.scores) >= LEARNED:
+            return ""
+        return (
+            f" Both scores are below {LEARNED}: what has hardly learned remembers nothing, so this does not say that "
+            "nothing leaks."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as plain values."""

@@ -15,10 +15,11 @@ PAGE, PAIRS = "leakage_report.html", "pairs.parquet"  # as a report is written
 
 @dataclass(frozen=True)
 class Action:
-    """What to do about a finding, as an order; `failing`, where that is another thing once it stops the study.
+    """What to do about a finding, as an order.
 
-    `see`: its part of the report page, the table of all pairs of pictures, the first picture that it names, or the
-    study file, where `setting` is.
+    `failing`: where that is another thing once it stops the study; `unsure`: where it could not be looked at. `see`:
+    its part of the report page, the table of all pairs of pictures, the first picture that it names, or the study file,
+    where `setting` is; of what is `unsure` the `setting`, or else the page.
     """
 
     kind: Kind
@@ -26,6 +27,7 @@ class Action:
     see: See = "page"
     setting: str = ""
     failing: str = ""
+    unsure: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ def steps(findings: Iterable[Finding], *, folder: str, study_file: str, root: st
     """
     open_ones = sorted(filter(_is_open, findings), key=_harm)
     places = {"folder": folder, "file": study_file, "root": root}
-    return [
-        Step(one.id, kind_of(one), _words(one), _where(one, ACTIONS[one.id], places)) for one in open_ones
-    ]
+    return [Step(one.id, kind_of(one), _words(one), _where(one, places)) for one in open_ones]
 
 
 def kind_of(finding: Finding) -> Kind:
@@ -73,30 +73,41 @@ def _harm(finding: Finding) -> tuple[int, int]:
 
 def _words(finding: Finding) -> str:
     action = ACTIONS[finding.id]
-    return action.failing if finding.status == "fail" and action.failing else action.do
+    said = {"fail": action.failing, "unverifiable": action.unsure, "not run": action.unsure}
+    return said.get(finding.status, "") or action.do
 
 
-def _where(finding: Finding, action: Action, places: Mapping[str, str]) -> str:
-    page = f"{places['folder']}/{PAGE}" + (f"#{finding.id}" if finding.items or finding.bars else "")
+def _seen(finding: Finding) -> See:
+    """Return what to look at."""
+    action = ACTIONS[finding.id]
+    if action.unsure and finding.status in ("unverifiable", "not run"):
+        return "setting" if action.setting else "page"
+    return action.see
+
+
+def _where(finding: Finding, places: Mapping[str, str]) -> str:
+    see, folder = _seen(finding), places["folder"]
+    page = f"{folder}/{PAGE}" + (f"#{finding.id}" if finding.items or finding.bars else "")
     first = finding.items[0] if finding.items else {}
     image = next((str(first[name]) for name in ("image", "first") if name in first), "")
-    if action.see == "setting":
-        return f"{places['file']}, {action.setting}"
-    if action.see == "image" and image:
+    if see == "setting":
+        return f"{places['file']}, {ACTIONS[finding.id].setting}"
+    if see == "image" and image:
         return f"{places['root']}/{image}, then {page}"
-    return f"{places['folder']}/{PAIRS}, drawn in {page}" if action.see == "pairs" else page
+    return f"{folder}/{PAIRS}, drawn in {page}" if see == "pairs" else page
 
 
 ONE_ID = "give pictures of one thing one source_image_id, or set data.groups: repair"
+REPAIR = "set data.groups: repair, and give no column fold, so that copies are joined"
+BY_HAND = "see by hand whether pictures of one thing are left in two groups: not all could be looked for"
 ACTIONS: dict[str, Action] = {
     "G1": Action("leak", "put each group named there whole into one fold"),
     "G5": Action("leak", "make the folds anew: raise folds.version", "setting", "folds.version"),
     "G6": Action(
         "leak",
-        "set data.groups: repair, without a column fold, so that frozen folds are held against copies",
-        "setting",
-        "data.groups",
-        failing="raise folds.version, which places all groups anew, or leave a picture out",
+        "raise folds.version, which places all groups anew, or leave a picture out",
+        setting="data.groups",
+        unsure=REPAIR,
     ),
     "P1": Action("leak", "give every group one fold, so that no number is fitted on validated rows"),
     "D1": Action("groups", "look at the files that tell nothing and leave them out", failing=ONE_ID),
@@ -107,6 +118,7 @@ ACTIONS: dict[str, Action] = {
         "look at the joined and the suspected copies once and correct their ids",
         "pairs",
         failing=ONE_ID,
+        unsure=BY_HAND,
     ),
     "D5": Action(
         "groups", "look at the pictures that overlap once and correct their ids", "pairs", failing=ONE_ID
@@ -116,10 +128,10 @@ ACTIONS: dict[str, Action] = {
     ),
     "D10": Action(
         "groups",
-        "set data.groups: repair, without a column fold, so that groups that show one thing are joined",
-        "setting",
-        "data.groups",
+        "look at the chain once: frozen groups stay as they are",
+        setting="data.groups",
         failing="look at each pair of the chain: one id for what shows one thing, out with what only looks alike",
+        unsure=REPAIR,
     ),
     "G3": Action("groups", "say which ids are parts of one thing by data.group, if they are"),
     "G2": Action("groups", "give pictures of one physical thing one source_image_id, or write data.group"),

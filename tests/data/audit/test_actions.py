@@ -27,12 +27,12 @@ def test_every_finding_has_an_action_and_every_action_its_finding(make_table, de
 def test_an_action_is_one_imperative_line_that_names_a_file(id):
     action = ACTIONS[id]
     assert action.kind in KINDS
-    for text in filter(None, (action.do, action.failing)):
+    for text in filter(None, (action.do, action.failing, action.unsure)):
         assert text[0].islower()
         assert "\n" not in text
         assert len(text) <= 110
         assert not text.endswith(".")
-    assert (action.see == "setting") == bool(action.setting)
+    assert bool(action.setting) == (action.see == "setting" or bool(action.setting and action.unsure))
     (step,) = steps([finding(id)], **PLACES)
     assert step.see.startswith(("mlruns/audit/x/", "studies/x.yaml, "))
     assert step.line == f"[{id}] {step.do}: {step.see}"
@@ -79,3 +79,14 @@ def test_the_file_is_the_picture_the_table_or_the_part_of_the_page():
     assert pair.see == "mlruns/audit/x/pairs.parquet, drawn in mlruns/audit/x/leakage_report.html#D3"
     (page,) = steps([replace(finding("F1"), items=())], **PLACES)
     assert page.see == "mlruns/audit/x/leakage_report.html"  # without evidence there is no part of it
+
+
+def test_what_could_not_be_looked_at_asks_for_something_else_than_what_was_found():
+    (found,) = steps([finding("D3", "warn", "fail")], **PLACES)
+    (unsure,) = steps([finding("D3", "unverifiable", "fail")], **PLACES)
+    assert unsure.do == ACTIONS["D3"].unsure != found.do
+    assert unsure.see == "mlruns/audit/x/leakage_report.html"
+    (trusted,) = steps([finding("D10", "not run", "fail")], **PLACES)
+    (frozen,) = steps([finding("D10", "warn", "fail")], **PLACES)
+    assert trusted.see == "studies/x.yaml, data.groups"
+    assert frozen.see == "mlruns/audit/x/leakage_report.html"
