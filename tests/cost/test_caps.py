@@ -93,12 +93,12 @@ def test_few_pictures_are_all_taken_without_a_word() -> None:
 
 
 def test_of_many_whole_groups_are_drawn_half_of_them_for_their_objects() -> None:
-    samples = table([5] * 2000, [number % 100 == 0 for number in range(2000)])
+    samples = table([7] * 2000, [number % 100 == 0 for number in range(2000)])
     drawn, said = draw(samples, 17)
-    assert len(drawn) == PICTURES
-    assert set(drawn.groupby("group").size()) == {5}
+    assert PICTURES - 7 < len(drawn) <= PICTURES
+    assert set(drawn.groupby("group").size()) == {7}
     assert drawn.loc[drawn["positive"] > 0, "group"].nunique() == 20
-    assert said[0].sentence == "pictures 10,000 -> 400"
+    assert said[0].sentence == "pictures 14,000 -> 399"
     shuffled = samples.sample(frac=1, random_state=0).reset_index(drop=True)
     assert set(draw(shuffled, 17)[0]["sample"]) == set(drawn["sample"])
     assert not drawn.equals(draw(samples, 18)[0])

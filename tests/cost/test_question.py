@@ -36,6 +36,17 @@ def test_every_picture_is_validated_once_under_both_splits_in_folds_of_nearly_eq
     assert question.tables[0].drop(columns="group").equals(question.tables[1].drop(columns="group"))
 
 
+def test_pictures_are_trained_on_and_scored_as_they_came(prepared: Prepared) -> None:
+    merged = used_samples(prepared).assign(photo="one", instance="one", x0=0, y0=0, w=64, h=64)
+    samples = ask(prepared, merged).samples
+    assert samples["instance"].is_unique  # else one of them would train in an epoch
+    assert (
+        samples["photo"].tolist() == samples["sample"].tolist()
+    )  # else crops would be merged, in one fold only
+    assert samples[["x0", "y0", "w", "h", "fold"]].isna().all(axis=None)
+    assert set(samples["photographed"]) == {"one"}
+
+
 def test_one_split_tears_groups_apart_and_the_other_does_not(question: Question) -> None:
     samples = question.samples
     folds = [split.of(table) for table, split in zip(question.tables, question.splits, strict=True)]

@@ -121,10 +121,18 @@ ACTIONS: dict[str, Action] = {
         unsure=BY_HAND,
     ),
     "D5": Action(
-        "groups", "look at the pictures that overlap once and correct their ids", "pairs", failing=ONE_ID
+        "groups",
+        "look at the pictures that overlap once and correct their ids",
+        "pairs",
+        failing=ONE_ID,
+        unsure=BY_HAND,
     ),
     "D6": Action(
-        "groups", "look at the turned and mirrored copies once and correct their ids", "pairs", failing=ONE_ID
+        "groups",
+        "look at the turned and mirrored copies once and correct their ids",
+        "pairs",
+        failing=ONE_ID,
+        unsure=BY_HAND,
     ),
     "D10": Action(
         "groups",

@@ -83,6 +83,8 @@ def test_the_file_is_the_picture_the_table_or_the_part_of_the_page():
 
 def test_what_could_not_be_looked_at_asks_for_something_else_than_what_was_found():
     (found,) = steps([finding("D3", "warn", "fail")], **PLACES)
+    for id in ("D3", "D5", "D6"):
+        assert steps([finding(id, "unverifiable", "fail")], **PLACES)[0].do.startswith("see by hand")
     (unsure,) = steps([finding("D3", "unverifiable", "fail")], **PLACES)
     assert unsure.do == ACTIONS["D3"].unsure != found.do
     assert unsure.see == "mlruns/audit/x/leakage_report.html"
