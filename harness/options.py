@@ -28,6 +28,13 @@ def _run(one: argparse.ArgumentParser) -> None:
     one.add_argument("--trials", type=int, help="the total budget, instead of the study file's")
 
 
+def _check(one: argparse.ArgumentParser) -> None:
+    text = (
+        "train twice on small settings: by how much a split by pictures, blind to groups, flatters the score"
+    )
+    one.add_argument("--cost", action="store_true", help=text)
+
+
 def _compare(one: argparse.ArgumentParser) -> None:
     text = "number of a trial that ran all its folds, two or more"
     one.add_argument("trials", metavar="TRIAL", type=int, nargs="+", help=text)
@@ -92,6 +99,7 @@ def _ui(one: argparse.ArgumentParser) -> None:
 OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "new": _new,
     "run": _run,
+    "check": _check,
     "compare": _compare,
     "reproduce": _reproduce,
     "promote": _promote,

@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from harness.data.split import Split, freeze
 from harness.errors import ConfigError, DataError, PromotionRefused
 from harness.search.ledger import read_facts
 from harness.splitting import split_samples
+from harness.studyfile import CACHES, naming
 from harness.tracking.recorder import StudyFacts
 from harness.train.checkpoint import write_synced
 from harness.train.version import code_digest
-from harness.variants import build_losses, prove_recipes, recipes_of
+from harness.variants import build_every_choice, build_losses, prove_recipes, recipes_of
 
 PACKAGES = (
     "torch",
@@ -58,6 +59,7 @@ class Prepared:
     report: Report
     copies: Copies
     rare: dict[str, int]  # class to its number of source images, where that is below data.rare_below
+    notes: tuple[str, ...] = ()  # of the data set: what was not taken and why
 
     @property
     def identity(self) -> str:
@@ -86,7 +88,15 @@ def prepare(study: Study, *, base: Path, home: Path, caches: Path) -> Prepared:
     """
     index = index_samples(study.data.dataset, study.data.group, base=base, cache=caches)
     with closing(Kept(caches)) as kept:
-        return _audited(study, index.root, read_manifest(index, study.data, kept=kept), kept, home)
+        found = _audited(study, index.root, read_manifest(index, study.data, kept=kept), kept, home)
+    return replace(found, notes=index.notes)
+
+
+def built_and_prepared(study: Study, file: Path, home: Path) -> Prepared:
+    """Build every choice of a study and prepare its data, which are looked for from its file's folder."""
+    with naming(file, study.profile):
+        build_every_choice(study, CACHES)
+        return prepare(study, base=file.parent.resolve(), home=home, caches=CACHES)
 
 
 def audit_again(
@@ -166,7 +176,7 @@ def write_report(prepared: Prepared, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     report = prepared.report
     write_synced(folder / "leakage_report.json", report.to_json().encode())
-    write_synced(folder / "leakage_report.html", report.to_html(_figures(prepared)).encode())
+    write_synced(folder / "leakage_report.html", report.to_html(_figures(prepared), prepared.notes).encode())
     write_synced(folder / "pairs.parquet", prepared.copies.table(prepared.samples).to_parquet())
     return folder / "leakage_report.html"
 
@@ -200,6 +210,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
         "held_out_groups": int(samples.iloc[prepared.split.held_out(samples)]["group"].nunique()),
         "folds": prepared.split.count,
         "rare_classes": prepared.rare,
+        "notes": list(prepared.notes),
         "data": prepared.manifest,
         "split": prepared.split.id,
         "split_note": "; ".join(prepared.split.notes),

@@ -1,5 +1,6 @@
 """What the command line shows of a study: its table, what to know beside it, links, and the next steps."""
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -50,6 +51,18 @@ def show(console: Console, board: Leaderboard) -> None:
     console.print(as_table(board, console.width))
     for warning in warnings(board):
         console.print(f"- {warning}", highlight=False, markup=False)
+
+
+def tell_notes(notes: Sequence[str]) -> None:
+    """Say what of the data set was not taken, and why."""
+    for note in notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def command_of(verb: str, name: str, home: Path) -> str:
+    """Return the command of a verb for a study of this name."""
+    place = "" if home == Path("mlruns") else f" --home {shlex.quote(str(home))}"
+    return f"{sys.executable} -m harness.study {verb} {shlex.quote(name)}{place}"
 
 
 def warn_of_changes(console: Console, study: Study, file: Path, board: Leaderboard) -> None:

@@ -27,21 +27,21 @@ from pathlib import Path
 from typing import Any
 
 from harness.beginning import new
+from harness.checking import checked
 from harness.config import Study
 from harness.data.audit.report import refuse_leaks
-from harness.errors import ConfigError, HarnessError, Interrupted, LeakageError
+from harness.errors import ConfigError, HarnessError, Interrupted
 from harness.options import add_own_options
-from harness.prepare import Prepared, facts, other_code, prepare, write_report
+from harness.prepare import built_and_prepared, facts, other_code
 from harness.production import monitor, predict, serve
 from harness.results import compare, history, promote, report, reproduce, rollback
-from harness.screen import console, show_links, summarize, tell_of_new_study
+from harness.screen import console, show_links, summarize, tell_notes, tell_of_new_study
 from harness.search.database import optuna_url
 from harness.stopping import STOPS, ending_in_time
-from harness.studyfile import CACHES, load, naming
+from harness.studyfile import CACHES, load
 from harness.tracking.store import answering, in_one_line, open_store
 from harness.tracking.store import serve as serve_pages
 from harness.train.room import refuse_unwritable
-from harness.variants import build_every_choice
 
 # What needs MLflow is imported where it is used: that takes seconds, which a check of data does without.
 
@@ -60,6 +60,7 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     optuna_url(home)  # refused before data are read
     prepared = built_and_prepared(study, file, home)
     refuse_leaks(prepared.report)
+    tell_notes(prepared.notes)
     tell_of_new_study(console, study, file, facts(prepared), home / "work")
     if began := other_code(prepared, home):
         console.print(
@@ -76,28 +77,9 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
     return board.as_dict()
 
 
-def check(name: str, home: Path) -> dict[str, Any]:
+def check(name: str, home: Path, cost: bool) -> dict[str, Any]:
     """Audit data and folds and write the leakage report, also of a study that may not run."""
-    study, file = load(name)
-    prepared = built_and_prepared(study, file, home)
-    page = write_report(prepared, home / "audit" / study.name)
-    console.print(f"leakage check: [bold]{prepared.report.verdict}[/], see {page}", highlight=False)
-    for finding in prepared.report.findings:
-        console.print(
-            f"  {finding.id:4} {finding.status:12} {finding.summary}", highlight=False, markup=False
-        )
-    for group, count in prepared.rare.items():
-        console.print(
-            f"  class {group}: {count} source images, below {study.data.rare_below}", highlight=False
-        )
-    found = {"verdict": prepared.report.verdict, "findings": [asdict(f) for f in prepared.report.findings]}
-    document = facts(prepared) | found | {"report": str(page)}
-    try:
-        refuse_leaks(prepared.report)
-    except LeakageError as error:
-        error.document = document
-        raise
-    return document
+    return checked(name, home, cost=cost, watch=cache(on_stop_signals))
 
 
 def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
@@ -148,13 +130,6 @@ def with_budget(study: Study, trials: int) -> Study:
         return study.with_settings({"search.trials": trials})
     except ConfigError as error:
         raise ConfigError(f"--trials: {str(error).removeprefix('search.trials: ')}") from None
-
-
-def built_and_prepared(study: Study, file: Path, home: Path) -> Prepared:
-    """Build every choice of a study and prepare its data, which are looked for from its file's folder."""
-    with naming(file, study.profile):
-        build_every_choice(study, CACHES)
-        return prepare(study, base=file.parent.resolve(), home=home, caches=CACHES)
 
 
 def on_stop_signals() -> Callable[[], bool]:
@@ -246,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         goes_on = (
             "; the same command goes on from what is committed"
-            if verb in ("run", "promote", "predict")
+            if verb in ("run", "promote", "predict") or asked.get("cost")
             else ""
         )
         console.print(f"stopped at once{goes_on}", highlight=False)

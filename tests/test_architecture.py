@@ -27,7 +27,7 @@ model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun train.refit train.maps
 evaluate.version evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.groups \
-evaluate.intervals evaluate.scores evaluate.comparisons evaluate.optimism evaluate.heldout
+evaluate.intervals evaluate.scores evaluate.comparisons evaluate.inflation evaluate.optimism evaluate.heldout
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.tables search.groups search.database search.lock search.pruner search.space search.importance \
 search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
@@ -39,6 +39,7 @@ report.evidence report.leaderboard report.words report.table report.markup repor
 report.standing report.details report.searched report.curves report.gallery report.leaks report.looks report.sheet \
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen options variants splitting prepare reproduce
+cost.caps cost.question cost.folds cost.answer cost.examples cost.page cost.measure
 promotion.looks promotion.contenders promotion.rule promotion.proof promotion.gate promotion.candidate promotion.views \
 promotion.making promotion.card promotion.promote
 predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
@@ -47,7 +48,7 @@ monitor.traits monitor.reference monitor.arrivals monitor.copies monitor.answers
 monitor.nearest monitor.words monitor.facts monitor.compare monitor.run
 begin.pairing begin.values begin.names begin.weigh begin.sizing begin.advice begin.budget begin.text begin.ask \
 beginning
-progress retell showcase nested drive results production doctor
+progress retell showcase nested drive results production doctor checking
 study
 """
 ORDER = [name for row in ROWS.strip().splitlines() for name in row.split()]

@@ -45,14 +45,24 @@ PARTS = {
 Findings = Sequence[Mapping[str, Any]]
 
 
-def page(document: Mapping[str, Any], digest: str, figures: Iterable[tuple[str, str]] = ()) -> str:
+def page(
+    document: Mapping[str, Any],
+    digest: str,
+    figures: Iterable[tuple[str, str]] = (),
+    data_notes: Sequence[str] = (),
+) -> str:
     """Return the page of a report document (see `Report.to_json`); `digest` is the SHA-256 of its JSON.
 
-    `figures` are HTML, each with its picture inside, and the id of the check they belong to.
+    `figures` are HTML, each with its picture inside, and the id of the check they belong to; `data_notes` say what of
+    the data set was not taken.
     """
     shown, findings = list(figures), _worst_first(document["findings"])
     parts = [_head(document, digest), *(_checks(title, findings, kinds) for title, kinds in PARTS.items())]
-    parts += [fold_bars(document["folds"], document["notes"]), group_bars(document["group_sizes"])]
+    parts += [
+        _notes(data_notes),
+        fold_bars(document["folds"], document["notes"]),
+        group_bars(document["group_sizes"]),
+    ]
     parts += [counterfactual_bars(document["counterfactual"])]
     parts += ["<h2>Evidence</h2>"] if any(map(_has_evidence, findings)) or shown else []
     parts += [_evidence(f, [html for id, html in shown if id == f["id"]]) for f in findings]
@@ -66,6 +76,11 @@ def page(document: Mapping[str, Any], digest: str, figures: Iterable[tuple[str, 
         f"<title>Leakage report {escape(document['split'])}</title>\n<style>{STYLE}</style>\n"
         "</head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body>\n</html>\n"
     )
+
+
+def _notes(notes: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<section><h2>Notes on the data</h2><ul>{items}</ul></section>" if items else ""
 
 
 def _worst_first(findings: Findings) -> Findings:

@@ -72,10 +72,10 @@ class Report:
         """Return the report as one JSON document without times or places."""
         return json.dumps(self._document(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def to_html(self, figures: Iterable[Figure] = ()) -> str:
-        """Return the report as one self-contained page."""
+    def to_html(self, figures: Iterable[Figure] = (), data_notes: Sequence[str] = ()) -> str:
+        """Return the report as one self-contained page; `data_notes` say what of the data was not taken, and why."""
         shown = [(figure.check, figure.to_html()) for figure in figures]
-        return page(self._document(), self.digest, shown)
+        return page(self._document(), self.digest, shown, data_notes)
 
     def _document(self) -> dict[str, Any]:
         head = ("schema_version", "audit_version", "manifest", "split")

@@ -1,0 +1,1 @@
+"""What a split by pictures would have added to the score: the same small training under two splits."""
