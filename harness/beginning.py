@@ -29,7 +29,7 @@ from harness.data.kept import Kept
 from harness.data.manifest import read_manifest
 from harness.data.rows import Index
 from harness.errors import ConfigError, TrainingError
-from harness.screen import console
+from harness.screen import command_of, console
 from harness.studyfile import CACHES, read_study
 from harness.variants import build_every_choice
 
@@ -67,13 +67,11 @@ def new(
     facts = _facts(file, dataset, looked, rules)
     facts = _timed(facts, file, looked, tell)
     _write(file, study_text(facts))
-    again = f"{sys.executable} -m harness.study"
-    place = "" if home == Path("mlruns") else f" --home {home}"
-    shown = name if file.parent == Path("studies") else str(file)
+    check = command_of("check", name, home)
     tell(f"written: {file}; look at it, then")
-    tell(f"  what leaks, which labels are odd:    {again} check {shown}{place}")
-    tell(f"  what a split by picture would feign: {again} check {shown} --cost{place}")
-    tell(f"  search:                              {again} run {shown}{place}")
+    tell(f"  what leaks, which labels are odd:    {check}")
+    tell(f"  what a split by picture would feign: {check} --cost")
+    tell(f"  search:                              {command_of('run', name, home)}")
     return _document(file, facts, looked)
 
 
