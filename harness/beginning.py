@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -23,12 +25,14 @@ from harness.begin.values import Meant, meant_by, white_of
 from harness.begin.weigh import Weighed, as_given, weigh_all
 from harness.choices import nearest, settings_of
 from harness.config import Choice, Data, MaskValues, Study
+from harness.data.content import read_all
 from harness.data.copies.search import Copies, find_copies
 from harness.data.index import DATASETS, index_samples, list_samples
 from harness.data.kept import Kept
 from harness.data.manifest import read_manifest
+from harness.data.measures import Numbers
 from harness.data.rows import Index
-from harness.errors import ConfigError, TrainingError
+from harness.errors import ConfigError, DataError, TrainingError
 from harness.screen import command_of, console
 from harness.studyfile import CACHES, read_study
 from harness.variants import build_every_choice
@@ -43,6 +47,7 @@ class Looked(NamedTuple):
     """The samples, decoded once, and what was found among them."""
 
     samples: pd.DataFrame
+    areas: Sequence[Numbers]  # px of each object of each sample
     root: Path
     copies: Copies
     masks: Meant
@@ -141,11 +146,18 @@ def _look(dataset: Choice, base: Path, tell: Callable[[str], None]) -> Looked:
     tell(f"reading {len(index.samples)} pictures and masks, and looking for pictures that show the same")
     with closing(Kept(CACHES)) as kept:
         samples = read_manifest(index, data, kept=kept).samples
+        areas = _areas(index, data, kept)
         copies = find_copies(samples, index.root, kept, white=white)
     sure, blind = len(copies.sure()), int((~copies.found.verifiable).sum())
     unseen = f"; of {blind} pictures too plain to be told apart nothing is known" if blind else ""
     tell(f"{sure} pairs of pictures are verified to show the same thing{unseen}")
-    return Looked(samples, index.root, copies, meant, white, own)
+    return Looked(samples, areas, index.root, copies, meant, white, own)
+
+
+def _areas(index: Index, data: Data, kept: Kept) -> list[Numbers]:
+    """Return the areas of each sample's objects, which are kept from when it was read."""
+    read = read_all(index.samples.to_dict("records"), index.root, data, kept=kept)
+    return [one.areas for one in read if not isinstance(one, DataError)]
 
 
 def _stored(index: Index) -> tuple[Meant, int | None]:
@@ -173,12 +185,12 @@ def _facts(file: Path, dataset: Choice, looked: Looked, rules: Sequence[Weighed]
     memory = torch.cuda.mem_get_info()[0] if profile == "gpu" else free_memory()
     positive = samples[samples["positive"] > 0]
     counts = (
-        f"{len(samples)} pictures, {len(positive)} with a target, {int(samples['objects'].sum())} objects; a "
-        f"picture's smallest one has {positive['smallest_px'].median():.0f} px of area in the median."
+        f"{len(samples)} pictures, {len(positive)} with a target, {int(samples['objects'].sum())} objects of "
+        f"{np.median(np.concatenate(looked.areas)):.0f} px in the median."
     )
     return Facts(
         name=file.stem,
-        command="python -m harness.study " + " ".join(sys.argv[1:] or ["new", file.stem]),
+        command="python -m harness.study " + shlex.join(sys.argv[1:] or ["new", file.stem]),
         dataset=dataset,
         masks=looked.masks.setting,
         masks_why=looked.masks.why,
@@ -186,7 +198,7 @@ def _facts(file: Path, dataset: Choice, looked: Looked, rules: Sequence[Weighed]
         counts=counts,
         rules=rules,
         own_groups=looked.own_groups,
-        sizes=choose_sizes(samples, memory=memory, processes=processes),
+        sizes=choose_sizes(samples, looked.areas, memory=memory, processes=processes),
         advice=advise(samples, BATCH),
         epochs=epochs_for(samples, BATCH, FOLDS),
         profile=profile,

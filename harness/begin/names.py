@@ -76,7 +76,8 @@ def _partition(placed: Placed) -> tuple[int, ...]:
 def _suggested(names: Sequence[str]) -> Iterator[Rule]:
     yield from _crops(names)
     for count in range(1, MOST_FIELDS + 1):
-        field = f"{FIELD}{f'(?:{GAP}{FIELD}){{{count - 1}}}' if count > 1 else ''}"
+        more = {1: "", 2: f"{GAP}{FIELD}"}.get(count, f"(?:{GAP}{FIELD}){{{count - 1}}}")
+        field = f"{FIELD}{more}"
         words = "the first part of a name" if count == 1 else f"the first {count} parts of a name"
         yield _regex(rf"^(?:.*/)?({field}){GAP}{FIELD}.*\.\w+$", words)
         yield _regex(rf"^((?:.*/)?{field}){GAP}{FIELD}.*\.\w+$", f"its folder and {words}")

@@ -1,6 +1,7 @@
 """How the files of two folders, or of one, pair as pictures and masks: the names are tried in the usual ways."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product, takewhile
@@ -71,7 +72,7 @@ def _tried(
 ) -> Iterator[_Tried | None]:
     """Yield what each way of naming gives; the plainer ways first."""
     if images == masks:
-        for look in LOOKS:
+        for look in (*_added(found, images), *LOOKS):
             yield from _alone(images, found, look)
         return
     yield _ids(images, masks, (found, drawn), (WHOLE, WHOLE))
@@ -81,6 +82,24 @@ def _tried(
             yield _ids(images, masks, (found, drawn), patterns)
     for text in (r"([^/]+)$", r"(\d+)[^\d/]*$"):
         yield _ids(images, masks, (found, drawn), (text, text))
+
+
+def _added(files: Sequence[Path], folder: Path) -> list[str]:
+    """Return patterns for what is most often added to the end, or the beginning, of another file's name."""
+    names = {(path.parent, path.stem.casefold()) for path in files}
+    ends: Counter[str] = Counter()
+    starts: Counter[str] = Counter()
+    for parent, stem in names:
+        ends.update(stem[cut:] for cut in range(1, len(stem)) if (parent, stem[:cut]) in names)
+        starts.update(stem[:cut] for cut in range(1, len(stem)) if (parent, stem[cut:]) in names)
+    nested = "((?:.*/)?)" if any(path.parent != folder for path in files) else ""
+    found = [f"(?i)^(.*){_plain(end)}$" for end, _ in ends.most_common(1)]
+    return found + [f"(?i)^{nested}{_plain(start)}([^/]*)$" for start, _ in starts.most_common(1)]
+
+
+def _plain(text: str) -> str:
+    """Return a regular expression for this very text that is easy to read."""
+    return re.sub(r"\\([ _-])", r"\1", re.escape(text))
 
 
 def _alone(folder: Path, files: Sequence[Path], look: str) -> Iterator[_Tried | None]:
@@ -122,7 +141,7 @@ def _affixes(files: Sequence[Path], folder: Path) -> list[str]:
     before = _shared(bases)
     after = _shared([base[len(before) :][::-1] for base in bases])[::-1]
     nested = "((?:.*/)?)" if any(path.parent != folder for path in files) else ""
-    before, after = (re.sub(r"\\([ _-])", r"\1", re.escape(text)) for text in (before, after))
+    before, after = _plain(before), _plain(after)
     ends = dict.fromkeys([("", after), (before, ""), (before, after)])
     return [f"^{nested}{start}(.*){end}$" for start, end in ends if start or end]
 

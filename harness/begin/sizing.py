@@ -2,19 +2,22 @@
 
 import math
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.data.measures import TINY, Numbers
+
 Floats = NDArray[np.float64]
 
 MULTIPLE = 32  # px; encoders halve a picture five times
-KEPT = 64  # px of area that the small objects should still have
-SMALL = 0.05  # quantile of the pictures' smallest objects that stands for them
+KEPT = 64  # px of area that small objects should still have
+SMALL = 0.05  # quantile of the objects' areas that stands for them
 WORTH = 0.8  # of the longest side; a size above it is not worth the loss
-SMALLEST_SIZE = 256
+SMALLEST_SIZE, USUAL_SIZE = 256, 512
 BYTES_A_PIXEL = 700  # of a picture in validation by a U-Net with ResNet-101, float32 (docs/new.md)
 AT_ONCE = 8  # pictures that go through together
 FREE = 0.8  # of the memory that is free, for all processes together
@@ -24,7 +27,7 @@ TILES = (512, 2048)
 
 
 class Sizes(NamedTuple):
-    """Settings in px, and what they were chosen from."""
+    """Settings in px, and what they were chosen from; of objects, specks below TINY px left out."""
 
     size: int | None  # data.size
     crop: int
@@ -32,29 +35,30 @@ class Sizes(NamedTuple):
     longest: int  # side of any picture
     smallest: int  # area of the small objects, in the files
     kept: int  # their area at that size
-    lost_at_512: float  # share of positive pictures whose smallest object has under 4 px at the usual 512 px
+    lost: float  # share of the objects that have under TINY px where pictures of that side are shown at the usual size
 
 
-def choose_sizes(samples: pd.DataFrame, *, memory: int, processes: int) -> Sizes:
-    """Return sizes for samples with manifest columns, for processes that share so many free bytes."""
-    positive = samples[samples["positive"] > 0]
-    sides = positive[["height", "width"]].max(axis=1).to_numpy(float)
-    areas = positive["smallest_px"].to_numpy(float)
-    longest = int(samples[["height", "width"]].to_numpy().max())
-    needed = float(np.quantile(_needed(sides, areas), 1 - SMALL, method="higher"))
-    size: int | None = max(SMALLEST_SIZE, _up(needed))
-    if size is not None and size >= WORTH * np.median(sides):
-        size = None
-    factor = np.ones(len(sides)) if size is None else size / sides
+def choose_sizes(samples: pd.DataFrame, areas: Sequence[Numbers], *, memory: int, processes: int) -> Sizes:
+    """Return sizes for samples with manifest columns and their objects' areas, for processes that share free bytes."""
+    sides = samples[["height", "width"]].max(axis=1).to_numpy(float)
+    side = np.repeat(sides, [len(one) for one in areas])
+    area = np.concatenate(areas).astype(float)
+    told = area >= TINY if (area >= TINY).any() else area > 0
+    side, area = side[told], area[told]
+    needed = side * np.minimum(1, np.sqrt(KEPT / area))
+    wanted = max(SMALLEST_SIZE, _up(float(np.quantile(needed, 1 - SMALL, method="higher"))))
+    size = None if wanted >= WORTH * np.median(sides) else wanted
+    factor = np.ones(len(side)) if size is None else np.minimum(1, size / side)
+    longest = int(sides.max())
     shown = longest if size is None else size
     return Sizes(
         size,
-        crop=_crop(np.sqrt(positive["largest_px"].to_numpy(float)) * factor, shown),
+        crop=_crop(np.sqrt(area) * factor, shown),
         tile=_tile(shown, FREE * memory / processes / AT_ONCE),
         longest=longest,
-        smallest=int(np.quantile(areas, SMALL)),
-        kept=int(np.quantile(areas * factor**2, SMALL)),
-        lost_at_512=float(np.mean(areas * np.minimum(1, 512 / sides) ** 2 < 4)),
+        smallest=int(np.quantile(area, SMALL)),
+        kept=int(np.quantile(area * factor**2, SMALL)),
+        lost=float(np.mean(area * np.minimum(1, USUAL_SIZE / side) ** 2 < TINY)),
     )
 
 
@@ -63,14 +67,9 @@ def free_memory() -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _needed(sides: Floats, areas: Floats) -> Floats:
-    """Return the longest side at which each picture's smallest object keeps its area, at most the picture's own."""
-    return np.asarray(sides * np.minimum(1, np.sqrt(KEPT / np.maximum(areas, 1))))
-
-
 def _crop(objects: Floats, shown: int) -> int:
     """Return a crop that shows a large object with what is around it."""
-    wanted = _up(WIDER * float(np.quantile(objects, 0.75)))
+    wanted = _up(WIDER * float(np.quantile(objects, 0.9)))
     return max(MULTIPLE, min(max(CROPS[0], min(CROPS[1], wanted)), _up(shown)))
 
 

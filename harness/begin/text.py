@@ -8,7 +8,7 @@ import yaml
 
 from harness.begin.advice import Advice
 from harness.begin.budget import Budget
-from harness.begin.sizing import Sizes
+from harness.begin.sizing import USUAL_SIZE, Sizes
 from harness.begin.weigh import Weighed
 from harness.config import Choice
 
@@ -80,11 +80,11 @@ def _data(facts: Facts) -> list[str]:
     if facts.white is not None:
         lines += [f"  white: {facts.white} # stored value shown as white; the files hold no larger one"]
     lines += _group(facts)
-    small = f"the small objects have {sizes.smallest} px of area in the files"
+    small = f"one object in twenty has {sizes.smallest} px of area or less in the files (specks of 1 to 3 px left out)"
     if sizes.size is None:
         why = f"Pictures keep their size (longest side {sizes.longest} px): {small}"
-        if sizes.lost_at_512:
-            why += f", and at 512 px {sizes.lost_at_512:.0%} of the pictures with a target would lose theirs"
+        if sizes.longest > USUAL_SIZE and sizes.lost >= 0.005:
+            why += f"; at {USUAL_SIZE} px {sizes.lost:.0%} of the objects would be lost"
         return [*lines, *_comment(f"{why}.", indent=2)]
     why = f"{small}, {sizes.kept} px at this size (longest side, {sizes.longest} px at most in the files)."
     return [*lines, *_comment(f"{why[0].upper()}{why[1:]}", indent=2), f"  size: {sizes.size}"]

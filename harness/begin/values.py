@@ -63,7 +63,10 @@ def _meant(counts: Counter[int], first: Path) -> Meant:
         return _of_two(counts, values)
     if len(values) > MOST_CLASSES and _share_between(counts, values) <= FAINT:
         middle = (values[0] + values[-1]) // 2
-        return Meant({"above": middle}, f"masks have gray edges ({len(values)} values): cut above {middle}")
+        return Meant(
+            {"above": middle},
+            f"Masks have gray edges ({len(values)} values): what is above {middle} is target.",
+        )
     shown = ", ".join(map(str, values[:MOST_CLASSES])) + (", ..." if len(values) > MOST_CLASSES else "")
     raise DataError(
         f"{first}: masks hold the values {shown}, so they may be classes; "

@@ -47,7 +47,13 @@ def test_files_pair_whatever_the_way_of_naming_and_the_data_set_reads_them_so(
 
 
 @pytest.mark.parametrize(
-    "names", [("a_mask.png", "b_mask.png"), ("mask_a.png", "Mask_b.png"), ("a.gt.png", "b.gt.png")]
+    "names",
+    [
+        ("a_mask.png", "b_mask.png"),
+        ("mask_a.png", "Mask_b.png"),
+        ("a.gt.png", "b.gt.png"),
+        ("A Maske.png", "B Maske.png"),
+    ],
 )
 def test_masks_beside_their_pictures_are_told_by_their_names(names: tuple[str, str], tmp_path: Path) -> None:
     drawn(tmp_path, "d/a.png", "d/b.png", *(f"d/{name}" for name in names))

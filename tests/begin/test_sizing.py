@@ -1,47 +1,48 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from harness.begin.sizing import choose_sizes
+from harness.begin.sizing import Sizes, choose_sizes
 
 GIB = 2**30
 
 
-def samples(longest: int, smallest: int, *, largest: int | None = None, count: int = 40) -> pd.DataFrame:
-    row = {"height": longest * 3 // 4, "width": longest, "positive": smallest, "smallest_px": smallest}
-    return pd.DataFrame([row | {"largest_px": largest or smallest}] * count)
+def sizes(longest: int, *areas: int, gib: int = 64, processes: int = 1) -> Sizes:
+    """Return the sizes for pictures of this side, each with objects of these areas."""
+    samples = pd.DataFrame([{"height": longest * 3 // 4, "width": longest}] * 40)
+    return choose_sizes(samples, [np.array(areas)] * 40, memory=gib * GIB, processes=processes)
 
 
 def test_pictures_are_made_as_small_as_their_small_objects_allow() -> None:
-    fine, coarse = (
-        choose_sizes(samples(4000, area), memory=64 * GIB, processes=1).size for area in (400, 6400)
-    )
-    assert fine is not None
-    assert coarse is not None
-    assert fine == 1600
-    assert coarse == 416
-    assert fine % 32 == coarse % 32 == 0
+    assert sizes(4000, 400).size == 1600  # there 400 px become 64
+    assert sizes(4000, 6400).size == 416
+    assert sizes(4000, 10**6).size == 256
+    assert sizes(4000, 400).kept == 64
+
+
+def test_specks_do_not_decide() -> None:
+    assert sizes(4000, 400, 1, 2, 3).size == 1600
+    assert sizes(4000, 1, 2).size is None
 
 
 def test_tiny_objects_keep_the_pictures_size_and_large_pictures_go_by_tiles() -> None:
-    kept = choose_sizes(samples(4000, 30), memory=8 * GIB, processes=2)
+    kept = sizes(4000, 30, gib=8, processes=2)
     assert kept.size is None
-    assert kept.lost_at_512 == 1.0
-    assert kept.tile is not None
-    assert 512 <= kept.tile <= 2048
-    assert kept.tile % 32 == 0
-    small = choose_sizes(samples(600, 30), memory=8 * GIB, processes=2)
+    assert kept.lost == 1.0
+    assert kept.tile in range(512, 2049, 32)
+    small = sizes(600, 30, gib=8, processes=2)
     assert (small.size, small.tile) == (None, None)
 
 
 @pytest.mark.parametrize(("gib", "tile"), [(1, 512), (64, 2048)])
 def test_the_tile_grows_with_the_memory(gib: int, tile: int) -> None:
-    assert choose_sizes(samples(8000, 30), memory=gib * GIB, processes=1).tile == tile
+    assert sizes(8000, 30, gib=gib).tile == tile
 
 
 def test_a_crop_shows_a_large_object_and_is_no_larger_than_a_picture() -> None:
-    of = {
-        area: choose_sizes(samples(640, 30, largest=area), memory=GIB, processes=1).crop
-        for area in (64, 2500, 90000)
+    assert {area: sizes(640, 30, area, area).crop for area in (64, 2500, 90000)} == {
+        64: 64,
+        2500: 128,
+        90000: 128,
     }
-    assert of == {64: 64, 2500: 128, 90000: 128}
-    assert choose_sizes(samples(48, 30), memory=GIB, processes=1).crop == 64
+    assert sizes(48, 30).crop == 64
