@@ -1,6 +1,7 @@
 """The small settings of the cost: a table of caps over the study's own, and the pictures that are drawn."""
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ LR = 4e-3  # of that network, which learns from random weights
 PICTURES = 400  # drawn, in whole groups
 A_GROUP = 20  # pictures of a larger group that are drawn
 FOLDS = 5
+MULTIPLE = 32  # px, of crops
 CROPS = (
     5000  # that a fold run trains on, so that it takes the same time whatever the data, and learns something
 )
@@ -25,9 +27,9 @@ TIMES = 4  # the epochs of the study, at most
 MOST: dict[str, float] = {  # of a setting, as docs/cost.md has them
     "data.size": 512,
     "train.batch_size": 8,
-    "train.crop": 96,
     "train.average": 0.95,  # fewer steps, so that a slower mean would still hold the first weights
 }
+CROP = 96  # px; of smaller ones a small network learns so little that a leak hardly shows
 FIXED: dict[str, Any] = {"train.precision": "fp32", "train.channels_last": False, "train.loader_workers": 0}
 
 
@@ -60,7 +62,8 @@ def small(study: Study, *, longest: int, trained: float) -> tuple[Study, list[Ca
     changed |= {} if epochs == recipe.train.epochs else {"train.epochs": epochs}
     if recipe.network.settings.get("encoder") != ENCODER:
         changed |= {"network": NETWORK.model_dump(), "train.lr": LR}
-    changed |= {path: value for path, value in FIXED.items() if take(tree, path) != value}
+    fixed = FIXED | {"train.crop": min(CROP, math.ceil(longest / MULTIPLE) * MULTIPLE)}
+    changed |= {path: value for path, value in fixed.items() if take(tree, path) != value}
     caps = [Cap(path, _said(take(tree, path)), _said(value)) for path, value in changed.items()]
     return recipe.with_settings(changed | {"train.validate_every": epochs}), caps
 
