@@ -61,7 +61,7 @@ def test_what_is_small_stays_as_it_is() -> None:
     own = study(
         data=Data(dataset=Choice(name="demo")),
         network={"unet": {"encoder": caps.ENCODER, "decoder_channels": [8, 8, 8, 8, 8]}},
-        train={"epochs": 20, "batch_size": 4, "crop": 64, "lr": 1e-3},
+        train={"epochs": 20, "batch_size": 4, "crop": 96, "lr": 1e-3},
     )
     found, said = small(own, longest=512, trained=250)
     assert said == []
