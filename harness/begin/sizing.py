@@ -22,7 +22,7 @@ BYTES_A_PIXEL = 700  # of a picture in validation by a U-Net with ResNet-101, fl
 AT_ONCE = 8  # pictures that go through together
 FREE = 0.8  # of the memory that is free, for all processes together
 CROPS = (64, 128)
-WIDER = 2.0  # sides of a large object that a crop shows
+WIDER = 3.0  # sides of an object, in the median, that a crop shows
 TILES = (512, 2048)
 
 
@@ -68,8 +68,8 @@ def free_memory() -> int:
 
 
 def _crop(objects: Floats, shown: int) -> int:
-    """Return a crop that shows a large object with what is around it."""
-    wanted = _up(WIDER * float(np.quantile(objects, 0.9)))
+    """Return a crop that shows an object with what is around it."""
+    wanted = _up(WIDER * float(np.median(objects)))
     return max(MULTIPLE, min(max(CROPS[0], min(CROPS[1], wanted)), _up(shown)))
 
 

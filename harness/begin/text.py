@@ -140,7 +140,7 @@ def _profiles(facts: Facts) -> list[str]:
     small = {"epochs": facts.epochs, "batch_size": 8, "lr": 4e-3, "crop": sizes.crop, "average": 0.98}
     large = {"epochs": 60, "batch_size": 16, "lr": 3e-4, "crop": _largest_crop(sizes), "precision": "bf16"}
     large |= {"channels_last": True, "average": 0.999, "loader_workers": 8}
-    of_cpu = small | {"validate_every": max(1, facts.epochs // 3)} | common
+    of_cpu = small | {"validate_every": max(1, facts.epochs // 2)} | common
     lines = [
         "profiles:",
         "  cpu:",
