@@ -275,6 +275,18 @@ def test_masks_of_every_kind_become_zero_and_one(tmp_path: Path) -> None:
         assert np.array_equal(mask, BITS), name
 
 
+def test_gray_edges_are_cut_where_that_is_declared_and_ignored_pixels_stay(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 127, 128, 255], [3, 200, 9, 250]], np.uint8)).save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png", MaskValues(above=127)).tolist() == [[0, 0, 1, 1], [0, 1, 0, 1]]
+    ignoring = MaskValues(above=127, ignore=9)
+    assert read_mask(tmp_path / "m.png", ignoring).tolist() == [[0, 0, 1, 1], [0, 1, 255, 1]]
+
+
+def test_a_cut_says_what_is_target_alone() -> None:
+    with pytest.raises(ValueError, match="above says what is target: leave background and target out"):
+        MaskValues(above=127, target=1)
+
+
 def test_deep_and_unusual_mask_values_are_compared_as_stored(tmp_path: Path) -> None:
     path = saved_16(tmp_path / "a.png", BITS.astype(np.uint16) * 40000)
     assert np.array_equal(read_mask(path, MaskValues(target=40000)), BITS)
