@@ -318,7 +318,7 @@ UNDECLARED: list[tuple[list[int], dict[str, int], str]] = [
     ([0], {"background": 1, "target": 2, "ignore": 255}, "; declare data.masks: {background: 0, target: 255}"),
     ([0, 3], {"background": 1, "target": 2, "ignore": 0}, "; declare data.masks: {background: 0, target: 3}"),
     (list(range(9)), {}, "holds the values 0, 1, 2, 3, 4 and 4 more; data.masks"),
-    ([0, 128, 255], {}, "; save masks of two values (no JPEG, no smooth edges), or declare"),
+    ([0, 128, 255], {}, "; save masks of two values (no JPEG, no smooth edges), declare data.masks.above"),
 ]  # fmt: skip
 
 
