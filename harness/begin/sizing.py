@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 
 MULTIPLE = 32  # px; encoders halve a picture five times
 KEPT = 64  # px of area that small objects should still have
+KEPT_BY_CPU = TINY  # the same of a small network on a CPU, which needs to see much with few pixels
 SMALL = 0.05  # quantile of the objects' areas that stands for them
 WORTH = 0.8  # of the longest side; a size above it is not worth the loss
 SMALLEST_SIZE, USUAL_SIZE = 256, 512
@@ -30,12 +31,14 @@ class Sizes(NamedTuple):
     """Settings in px, and what they were chosen from; of objects, specks below TINY px left out."""
 
     size: int | None  # data.size
+    cpu_size: int | None
     crop: int
     tile: int | None
     longest: int  # side of any picture
     smallest: int  # area of the small objects, in the files
     kept: int  # their area at that size
-    lost: float  # share of the objects that have under TINY px where pictures of that side are shown at the usual size
+    lost: float  # share of the objects with under TINY px at the usual size
+    cpu_lost: float  # the same at the size of a CPU
 
 
 def choose_sizes(samples: pd.DataFrame, areas: Sequence[Numbers], *, memory: int, processes: int) -> Sizes:
@@ -45,26 +48,35 @@ def choose_sizes(samples: pd.DataFrame, areas: Sequence[Numbers], *, memory: int
     area = np.concatenate(areas).astype(float)
     told = area >= TINY if (area >= TINY).any() else area > 0
     side, area = side[told], area[told]
-    needed = side * np.minimum(1, np.sqrt(KEPT / area))
-    wanted = max(SMALLEST_SIZE, _up(float(np.quantile(needed, 1 - SMALL, method="higher"))))
-    size = None if wanted >= WORTH * np.median(sides) else wanted
-    factor = np.ones(len(side)) if size is None else np.minimum(1, size / side)
+    size, cpu_size = (_size(side, area, kept, float(np.median(sides))) for kept in (KEPT, KEPT_BY_CPU))
+    factor, on_cpu = (
+        np.ones(len(side)) if one is None else np.minimum(1, one / side) for one in (size, cpu_size)
+    )
     longest = int(sides.max())
     shown = longest if size is None else size
     return Sizes(
         size,
-        crop=_crop(np.sqrt(area) * factor, shown),
+        cpu_size,
+        crop=_crop(np.sqrt(area) * on_cpu, shown if cpu_size is None else cpu_size),
         tile=_tile(shown, FREE * memory / processes / AT_ONCE),
         longest=longest,
         smallest=int(np.quantile(area, SMALL)),
         kept=int(np.quantile(area * factor**2, SMALL)),
         lost=float(np.mean(area * np.minimum(1, USUAL_SIZE / side) ** 2 < TINY)),
+        cpu_lost=float(np.mean(area * on_cpu**2 < TINY)),
     )
 
 
 def free_memory() -> int:
     """Return the bytes that the system can give now."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _size(side: Floats, area: Floats, kept: float, median: float) -> int | None:
+    """Return the size at which all but few objects keep so many px; None where that is hardly smaller than the files."""
+    needed = side * np.minimum(1, np.sqrt(kept / area))
+    wanted = max(SMALLEST_SIZE, _up(float(np.quantile(needed, 1 - SMALL, method="higher"))))
+    return None if wanted >= WORTH * median else wanted
 
 
 def _crop(objects: Floats, shown: int) -> int:
