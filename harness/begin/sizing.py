@@ -73,7 +73,7 @@ def free_memory() -> int:
 
 
 def _size(side: Floats, area: Floats, kept: float, median: float) -> int | None:
-    """Return the size at which all but few objects keep so many px; None where that is hardly smaller than the files."""
+    """Return the size at which all but few objects keep so many px; None where that is hardly smaller."""
     needed = side * np.minimum(1, np.sqrt(kept / area))
     wanted = max(SMALLEST_SIZE, _up(float(np.quantile(needed, 1 - SMALL, method="higher"))))
     return None if wanted >= WORTH * median else wanted
