@@ -12,6 +12,7 @@ from harness.config import Choice
 from harness.data.index import DATASETS, index_samples
 from harness.data.rows import Index
 from harness.errors import ConfigError, DataError
+from tests.data.formats.examples import WRITE
 
 HEADER = "sample_path,mask_path,source_image_id,class_id,scale"
 Write = Callable[..., Index]
@@ -55,7 +56,7 @@ def test_every_data_set_gives_the_columns_and_types_promised(name: str, tmp_path
         "instances": {"root": "."},
         "folders": {"images": "images", "masks": "masks"},
     }
-    index = read(tmp_path, name, **settings[name])
+    index = read(tmp_path, name, **(settings.get(name) or WRITE[name](tmp_path)))
     types = {column: str(dtype) for column, dtype in index.samples.dtypes.items()}
     text = ("sample", "mask", "group", "photo", "instance", "class_id", "scale")
     assert types == dict.fromkeys(text, "str") | dict.fromkeys(("x0", "y0", "w", "h", "fold"), "Int64")
