@@ -106,6 +106,20 @@ def test_many_outlines_at_once_are_each_as_by_hand(monkeypatch: pytest.MonkeyPat
         assert (painted(*filled(areas, size, "here"), 1200).reshape(30, 40) == expected).all()
 
 
+# What frPyObjects of pycocotools 2.0.11 makes of OUTLINE; it rounds outlines to a fifth of a pixel.
+OUTLINE = [(2.3, 1.2), (11.7, 3.4), (9.1, 9.8), (3.3, 8.6)]
+THEIRS = """
+.............. ..##.......... ...#####...... ...#########.. ...########... ...########... ...########...
+...#######.... ...#######.... ........#..... .............. ..............
+"""
+
+
+def test_an_outline_is_that_of_pycocotools_up_to_its_border() -> None:
+    ours, theirs = shown(rings(OUTLINE), size=(14, 12)), lines(THEIRS)
+    differ = [n for n, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b]
+    assert [(n // 15, n % 15, ours[n]) for n in differ] == [(2, 2, "#"), (6, 10, ".")]
+
+
 def test_a_circle_has_its_area_and_an_ellipse_turns_clockwise() -> None:
     circle = Rings((oval(50.0, 50.0, (30.0, 30.0), "here"),))
     assert painted(*filled([circle], (100, 100), "here"), 10_000).sum() == pytest.approx(
