@@ -164,6 +164,9 @@ def _add_objects(
             raise DataError(f"{where}.id: {shown(key)} stands there twice; {AGAIN}")
         seen.add(key)
         picture = _of_id(listed, annotation, "image_id", where)
+        if picture.size is None and isinstance(annotation.get("segmentation"), dict):
+            size = _sides(annotation["segmentation"], f"{where}.segmentation")
+            picture = listed[annotation["image_id"]] = replace(picture, size=size)
         name = _of_id(classes, annotation, "category_id", where)
         picture.objects.append(_object(annotation, name, picture.size, where))
 
@@ -199,10 +202,7 @@ def _box(annotation: dict[str, Any], name: str, where: str) -> Object:
 
 
 def _runs(drawn: dict[str, Any], size: Size | None, where: str) -> Area:
-    sides = listing(drawn.get("size"), f"{where}.size")
-    height, width = (
-        integer(side, f"{where}.size", lowest=1) for side in (sides if len(sides) == 2 else (0, 0))
-    )
+    width, height = _sides(drawn, where)
     if size is not None and size != (width, height):
         raise DataError(
             f"{where}: drawn on {width} x {height} px, but its image has {size[0]} x {size[1]}; {AGAIN}"
@@ -211,3 +211,12 @@ def _runs(drawn: dict[str, Any], size: Size | None, where: str) -> Area:
     if isinstance(counts, str):
         return coco_text(counts, (width, height), where)
     return coco_counts(listing(counts, f"{where}.counts"), (width, height), where)
+
+
+def _sides(drawn: dict[str, Any], where: str) -> Size:
+    """Return the size that run lengths were drawn on."""
+    sides = listing(drawn.get("size"), f"{where}.size")
+    height, width = (
+        integer(side, f"{where}.size", lowest=1) for side in (sides if len(sides) == 2 else (0, 0))
+    )
+    return width, height

@@ -72,6 +72,8 @@ def read_table(path: Path, named: Mapping[str, str | None]) -> tuple[frozenset[s
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line numbers with cells; the first line tells what parts them."""
     text = read_text(path)
+    if "\0" in text:
+        raise DataError(f"{path}: no text but binary; save it as CSV in UTF-8")
     header = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=max(",;\t", key=header.count))
     count = 0

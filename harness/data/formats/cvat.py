@@ -27,6 +27,7 @@ from harness.data.rows import Rows
 from harness.errors import DataError
 
 FORM = "cvat"
+DEEPEST = 50  # elements in elements; CVAT has six
 FLAWS = {"polyline": LINE, "points": POINT, "skeleton": POINT, "cuboid": "only a cuboid, no outline"}
 
 
@@ -106,6 +107,8 @@ class Reader:
         elif self._inside[1:] == ["image"] and (name in SHAPES or name in FLAWS):
             self.pictures[-1].objects.append(_object(name, found, self.pictures[-1].size, where))
         self._inside.append(name)
+        if len(self._inside) > DEEPEST:
+            raise DataError(f"{where}: nested more than {DEEPEST} deep; {AGAIN}")
         self._text = ""
 
     def end(self, name: str) -> None:

@@ -115,7 +115,7 @@ def _name(text: str, file: Path, root: Path, *, flat: bool) -> str:
 
 def _object(shape: dict[str, Any], where: str) -> Object:
     name = label(shape.get("label"), f"{where}.label")
-    kind = shape.get("shape_type") or "polygon"
+    kind = label(shape.get("shape_type") or "polygon", f"{where}.shape_type")
     points = ring_of_pairs(shape.get("points"), f"{where}.points")
     if kind == "polygon":
         return outlined(name, [points])
