@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from harness.data.formats.documents import AGAIN, integer, label, read_text, shown
@@ -152,7 +151,7 @@ def _object(fields: Sequence[str], names: Names, size: Size, where: str) -> Obje
     if len(points) == 2:
         (x, y), (width, height) = (points * size).tolist()
         return boxed(name, x - width / 2, y - height / 2, x + width / 2, y + height / 2, where)
-    return outlined(name, [np.clip(points, 0, 1) * size])
+    return outlined(name, [points * size])
 
 
 def _class(text: str, names: Names, where: str) -> str:

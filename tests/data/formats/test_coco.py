@@ -67,6 +67,24 @@ def test_a_crowd_is_ignored_where_no_target_covers_it_whichever_comes_first(base
     )
 
 
+def test_whatever_decides_a_pixel_decides_the_folder_of_the_masks(base: Path) -> None:
+    runs: list[object] = [{"size": [6, 8], "counts": counts} for counts in ([6, 24, 18], [6, 23, 19])]
+    drawn = [
+        annotation(1, [box(1, 1, 4, 3)]),
+        annotation(1, [box(1, 1, 4, 4)]),
+        annotation(1, [box(1, 1, 4, 3)], crowd=1),
+    ]
+    folders = set()
+    for some in (*drawn, *(annotation(1, run) for run in runs)):
+        write(base, some)
+        rows = read(base, "coco", path="ann.json")
+        folders.add((rows.root / rows.rows[0]["mask"]).resolve().parent)
+    write(base, drawn[0] | {"category_id": 2, "id": 7})
+    rows = read(base, "coco", path="ann.json")
+    assert len(folders) == 5
+    assert (rows.root / rows.rows[0]["mask"]).resolve().parent in folders, "a name of a class is no pixel"
+
+
 def test_boxes_are_skipped_with_their_picture_or_filled(base: Path) -> None:
     write(
         base, annotation(1, []), annotation(2, [box(4, 4, 6, 6)]), annotation(3, [box(0, 0, 1, 1)], image=2)
