@@ -15,9 +15,12 @@ data.pictures data.kept data.copies.fingerprint data.copies.align data.copies.re
 data.copies.calibrate data.copies.shared data.copies.canary data.copies.movements data.copies.candidates \
 data.copies.noise data.copies.featureless data.copies.find data.copies.join data.copies.search \
 data.demo data.rows data.instances data.folders data.grouping \
-data.formats.polygons data.formats.rle data.formats.documents data.formats.drawn data.formats.coco data.formats.yolo \
-data.formats.labelme data.formats.cvat data.formats.supervisely data.formats.voc data.formats.binary \
-data.formats.table data.index \
+data.formats.documents data.formats.places data.formats.shapes data.formats.spans data.formats.polygons \
+data.formats.rle data.formats.bitmaps data.formats.masks data.formats.keep data.formats.wanted data.formats.told \
+data.formats.sizes data.formats.limits data.formats.drawn data.formats.files data.formats.columns \
+data.formats.coco data.formats.yolo data.formats.labelme data.formats.cvat data.formats.voc data.formats.mvtec \
+data.formats.kolektor data.formats.supervisely data.formats.table \
+data.index \
 data.measures data.content data.manifest data.audit data.balance data.split data.repair \
 data.placement data.folds data.cache data.crops data.augment data.sampler data.loader \
 data.proof.planted data.proof.draws data.proof.facts data.proof.rules data.proof.observe data.proof.pictures \

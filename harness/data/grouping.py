@@ -202,6 +202,7 @@ def upright_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path, formats=FORMATS) as picture:
             size, turned = picture.size, picture.getexif().get(ORIENTATION, 1) in TURNED
+            turned = turned and picture.format != "TIFF"  # of which Pillow gives the upright size
     except Exception as error:  # decoders raise whatever they like on broken bytes
         raise DataError(f"{path}: no picture of a known kind, or cut off ({type(error).__name__})") from error
     return (size[1], size[0]) if turned else size

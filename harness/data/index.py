@@ -9,12 +9,21 @@ from harness.choices import choose
 from harness.config import Choice
 from harness.data.demo import DEMO_VERSION, write_demo
 from harness.data.folders import folders
+from harness.data.formats.coco import coco
+from harness.data.formats.cvat import cvat
+from harness.data.formats.kolektor import kolektor
+from harness.data.formats.labelme import labelme
+from harness.data.formats.mvtec import mvtec
+from harness.data.formats.supervisely import supervisely
+from harness.data.formats.table import csv
+from harness.data.formats.voc import voc
+from harness.data.formats.yolo import yolo
 from harness.data.grouping import grouped
 from harness.data.instances import instances
 from harness.data.rows import Index, Rows, as_table
 from harness.errors import ConfigError
 
-PATHS = frozenset({"root", "images", "masks"})  # settings of data sets that are folders or files
+PATHS = frozenset({"root", "images", "masks", "path"})  # settings of data sets that are folders or files
 
 
 def index_samples(dataset: Choice, group: Choice | None = None, *, base: Path, cache: Path) -> Index:
@@ -59,4 +68,17 @@ def _resolved(text: str, where: str, base: Path) -> str:
     return str(base / Path(re.sub(r"\$\{(\w+)\}", value, text)).expanduser())
 
 
-DATASETS: dict[str, Callable[..., Rows]] = {"demo": demo, "instances": instances, "folders": folders}
+DATASETS: dict[str, Callable[..., Rows]] = {
+    "demo": demo,
+    "instances": instances,
+    "folders": folders,
+    "coco": coco,
+    "yolo": yolo,
+    "labelme": labelme,
+    "cvat": cvat,
+    "voc": voc,
+    "mvtec": mvtec,
+    "kolektor": kolektor,
+    "supervisely": supervisely,
+    "csv": csv,
+}

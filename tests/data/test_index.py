@@ -12,6 +12,7 @@ from harness.config import Choice
 from harness.data.index import DATASETS, index_samples
 from harness.data.rows import Index
 from harness.errors import ConfigError, DataError
+from tests.data.formats.examples import WRITE
 
 HEADER = "sample_path,mask_path,source_image_id,class_id,scale"
 Write = Callable[..., Index]
@@ -55,12 +56,12 @@ def test_every_data_set_gives_the_columns_and_types_promised(name: str, tmp_path
         "instances": {"root": "."},
         "folders": {"images": "images", "masks": "masks"},
     }
-    index = read(tmp_path, name, **settings[name])
+    index = read(tmp_path, name, **(settings.get(name) or WRITE[name](tmp_path)))
     types = {column: str(dtype) for column, dtype in index.samples.dtypes.items()}
     text = ("sample", "mask", "group", "photo", "instance", "class_id", "scale")
     assert types == dict.fromkeys(text, "str") | dict.fromkeys(("x0", "y0", "w", "h", "fold"), "Int64")
     assert index.samples["sample"].is_unique
-    assert all((index.root / path).is_file() for column in text[:2] for path in index.samples[column])
+    assert all((index.root / path).is_file() for column in text[:2] for path in index.samples[column] if path)
     assert index.samples.index.equals(pd.RangeIndex(len(index.samples)))
 
 
@@ -233,10 +234,27 @@ def test_masks_may_lie_beside_below_or_above_the_images(
     tmp_path: Path, images: str, masks: str, end: str
 ) -> None:
     pictures(tmp_path, f"{images}/a.png", f"{images}/b.png", f"{masks}/a{end}.png", f"{masks}/b{end}.png")
-    samples = read(tmp_path, "folders", images=images, masks=masks, mask_suffix=end).samples
+    mask_id = {"mask_id": f"^(.*){end}$"} if end else {}
+    samples = read(tmp_path, "folders", images=images, masks=masks, **mask_id).samples
     assert samples["sample"].tolist() == ["a.png", "b.png"]
     expected = [(tmp_path / masks / f"{name}{end}.png") for name in "ab"]
     assert [(tmp_path / images / mask).resolve() for mask in samples["mask"]] == expected
+
+
+def test_files_of_other_names_are_paired_by_what_patterns_capture(tmp_path: Path) -> None:
+    pictures(
+        tmp_path, "in/A/IMG_001.png", "in/b/IMG_2.png", "in/b/notes.png", "out/a/gt-1.png", "out/b/gt-002.png"
+    )
+    index = read(
+        tmp_path, "folders", images="in", masks="out", image_id=r"(.*)IMG_(\d+)", mask_id=r"^(.*)gt-(\d+)$"
+    )
+    assert index.samples[["sample", "mask"]].to_numpy().tolist() == [
+        ["A/IMG_001.png", "../out/a/gt-1.png"],
+        ["b/IMG_2.png", "../out/b/gt-002.png"],
+    ]
+    assert index.notes == (
+        "1 pictures not taken, as image_id finds nothing in their names (first: notes.png)",
+    )
 
 
 def test_images_without_masks_are_an_error_or_declared_clean(tmp_path: Path) -> None:
@@ -255,10 +273,16 @@ def test_folders_that_cannot_be_paired_are_one_line_each(tmp_path: Path) -> None
     pictures(tmp_path, "in/a.png", "out/a.png", "out/b.png", "empty/x/readme.png")
     with pytest.raises(DataError, match=r"out/b\.png: a mask without its image; add or remove it"):
         read(tmp_path, "folders", images="in", masks="out")
-    with pytest.raises(ConfigError, match=r"folders\.mask_suffix: images and masks share a folder; say what"):
+    with pytest.raises(ConfigError, match=r"folders\.mask_id: images and masks share a folder; say what"):
         read(tmp_path, "folders", images="in", masks="in")
-    with pytest.raises(DataError, match=r"out: holds no picture named \*_mask\.\*; check data\.dataset"):
-        read(tmp_path, "folders", images="in", masks="out", mask_suffix="_mask")
+    with pytest.raises(
+        DataError, match=r"out: holds no picture that mask_id '\(\.\*\)_mask' fits; check data\.d"
+    ):
+        read(tmp_path, "folders", images="in", masks="out", mask_id="(.*)_mask")
+    with pytest.raises(ConfigError, match=r"folders\.mask_id: '\(' is no regular expression .*; correct it"):
+        read(tmp_path, "folders", images="in", masks="out", mask_id="(")
+    with pytest.raises(ConfigError, match=r"folders\.image_id: 'a' captures nothing; put \(\.\.\.\) around"):
+        read(tmp_path, "folders", images="in", masks="out", image_id="a")
     pictures(tmp_path, "in/b.png", "in/a.jpg")
     with pytest.raises(DataError, match=r"in/a\.png: a\.jpg has the same name; keep or rename"):
         read(tmp_path, "folders", images="in", masks="out")

@@ -1,0 +1,1 @@
+"""Annotations of other tools, read into rows: one file a format, and what they share."""
