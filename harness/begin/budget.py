@@ -23,7 +23,7 @@ DRAWN = 64  # pictures, half of them for training where there are so many
 HOURS = {"cpu": 1.0, "cuda": 12.0}  # a search may take
 FEWEST, MOST = 3, 30  # trials
 LOOK = 2  # best trials that run once more
-STEPS = 2000  # of a fold run, about; with 960 a small network learned next to nothing from 1,344 pictures
+STEPS = 1200  # of a fold run, about
 EPOCHS = (4, 60)
 
 
