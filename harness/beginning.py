@@ -27,17 +27,18 @@ from harness.choices import nearest, settings_of
 from harness.config import Choice, Data, MaskValues, Study
 from harness.data.content import read_all
 from harness.data.copies.search import Copies, find_copies
-from harness.data.index import DATASETS, index_samples, list_samples
+from harness.data.index import DATASETS, list_samples
 from harness.data.kept import Kept
 from harness.data.manifest import read_manifest
 from harness.data.measures import Numbers
-from harness.data.rows import Index
+from harness.data.rows import Index, as_table
 from harness.errors import ConfigError, DataError, TrainingError
 from harness.screen import command_of, console
 from harness.studyfile import CACHES, read_study
+from harness.train.room import refuse_unwritable
 from harness.variants import build_every_choice
 
-BATCH, FOLDS = 8, 5
+BATCH, FOLDS, FEWEST_FOLDS = 8, 5, 2
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 IGNORED = 128  # in masks that importers draw
 IMPORTS = frozenset(name for name, reads in DATASETS.items() if "path" in settings_of(reads))
@@ -65,14 +66,16 @@ def new(
 ) -> dict[str, Any]:
     """Write a study file for your own data: pictures and masks in folders, or a tool's own format."""
     file = _free_file(name)
+    for folder in (file.parent, CACHES):
+        refuse_unwritable(folder)
     tell = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     dataset = _dataset(file, images, masks, source, settings, tell)
     looked = _look(dataset, file.parent.resolve(), tell)
     rules = _rules(looked, tell)
-    facts = _facts(file, dataset, looked, rules)
+    check = command_of("check", name, home)
+    facts = _facts(file, dataset, looked, rules)._replace(check=check)
     facts = _timed(facts, file, looked, tell)
     _write(file, study_text(facts))
-    check = command_of("check", name, home)
     tell(f"written: {file}; look at it, then")
     tell(f"  what leaks, which labels are odd:    {check}")
     tell(f"  what a split by picture would feign: {check} --cost")
@@ -135,8 +138,8 @@ def _spelled(path: Path, file: Path) -> str:
 
 def _look(dataset: Choice, base: Path, tell: Callable[[str], None]) -> Looked:
     """Read every picture and mask once, and search for pictures that show the same."""
-    own = list_samples(dataset, base=base, cache=CACHES).grouped
-    index = index_samples(dataset, base=base, cache=CACHES)
+    listed = list_samples(dataset, base=base, cache=CACHES)
+    index = Index(listed.root, as_table(listed.rows), listed.notes)
     for note in index.notes:
         tell(note)
     meant, white = _stored(index)
@@ -148,10 +151,14 @@ def _look(dataset: Choice, base: Path, tell: Callable[[str], None]) -> Looked:
         samples = read_manifest(index, data, kept=kept).samples
         areas = _areas(index, data, kept)
         copies = find_copies(samples, index.root, kept, white=white)
+    if not copies.sure():
+        tell(
+            "no two pictures are verified to show the same thing: only names, folders and times speak for a rule"
+        )
     sure, blind = len(copies.sure()), int((~copies.found.verifiable).sum())
     unseen = f"; of {blind} pictures too plain to be told apart nothing is known" if blind else ""
     tell(f"{sure} pairs of pictures are verified to show the same thing{unseen}")
-    return Looked(samples, areas, index.root, copies, meant, white, own)
+    return Looked(samples, areas, index.root, copies, meant, white, listed.grouped)
 
 
 def _areas(index: Index, data: Data, kept: Kept) -> list[Numbers]:
@@ -175,7 +182,13 @@ def _rules(looked: Looked, tell: Callable[[str], None]) -> list[Weighed]:
         tell(f"which pictures show one thing, {told(given)}")
         return [given]
     rules = weigh_all(looked.samples, looked.root, looked.copies)
-    return choose_rule(rules, tell, ask=sys.stdin is not None and sys.stdin.isatty())
+    rules = choose_rule(rules, tell, ask=sys.stdin is not None and sys.stdin.isatty())
+    if rules[0].positive < FEWEST_FOLDS:
+        raise DataError(
+            f"{looked.root}: {rules[0].positive} group of pictures shows a target, and folds need {FEWEST_FOLDS}; add "
+            "pictures of other things, or choose another rule"
+        )
+    return rules
 
 
 def _facts(file: Path, dataset: Choice, looked: Looked, rules: Sequence[Weighed]) -> Facts:
@@ -190,6 +203,8 @@ def _facts(file: Path, dataset: Choice, looked: Looked, rules: Sequence[Weighed]
     )
     return Facts(
         name=file.stem,
+        check="",
+        folds=min(FOLDS, rules[0].positive),
         command="python -m harness.study " + shlex.join(sys.argv[1:] or ["new", file.stem]),
         dataset=dataset,
         masks=looked.masks.setting,
@@ -224,7 +239,10 @@ def _as_read(text: str, file: Path) -> Study:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, file.name)
         copy.write_text(text, encoding="utf-8")
-        return read_study(copy, cuda=torch.cuda.is_available())
+        try:
+            return read_study(copy, cuda=torch.cuda.is_available())
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(str(copy), str(file))) from None
 
 
 def _write(file: Path, text: str) -> None:

@@ -47,8 +47,9 @@ def from_names(names: Sequence[str], root: Path) -> list[Placed]:
 
 
 def without_repeats(placed: Sequence[Placed]) -> list[Placed]:
-    """Return the first rule of each partition of the pictures."""
-    return list({_partition(one): one for one in reversed(placed)}.values())[::-1]
+    """Return one rule of each partition of the pictures: the first, of those that are not doubtful if there are any."""
+    sure_first = sorted(placed, key=lambda one: one.rule.doubtful)
+    return list({_partition(one): one for one in reversed(sure_first)}.values())[::-1]
 
 
 def place(rule: Rule, names: Sequence[str], root: Path) -> Placed | None:

@@ -3,6 +3,8 @@
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -68,7 +70,10 @@ def choose_sizes(samples: pd.DataFrame, areas: Sequence[Numbers], *, memory: int
 
 
 def free_memory() -> int:
-    """Return the bytes that the system can give now."""
+    """Return the bytes that the system can give now, what it keeps of files counted in."""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -13,6 +13,7 @@ from harness.begin.weigh import Weighed
 from harness.config import Choice
 
 WIDTH = 110
+FOLDS = 5  # as a study has them that says nothing
 SMALL_LR = 1e-3  # at 4e-3 a small network predicted all background on tiles of many textures (docs/new.md)
 SMALL_NETWORK = {"encoder": "tu-test_efficientnet.r160_in1k", "decoder_channels": [64, 32, 16, 16, 8]}
 
@@ -21,7 +22,8 @@ class Facts(NamedTuple):
     """All that a study file is written from."""
 
     name: str
-    command: str
+    command: str  # that wrote it
+    check: str  # the command of the next step
     dataset: Choice
     masks: Mapping[str, int]
     masks_why: str
@@ -31,6 +33,7 @@ class Facts(NamedTuple):
     own_groups: bool
     sizes: Sizes
     advice: Advice
+    folds: int
     epochs: int
     profile: str  # that a trial was timed with
     budget: Budget | None = None
@@ -63,7 +66,7 @@ def told(rule: Weighed) -> str:
 
 def _head(facts: Facts) -> list[str]:
     return [
-        f"# python -m harness.study check {facts.name}   what leaks, which labels are odd; then: run {facts.name}",
+        *_comment(f"{facts.check}   what leaks, which labels are odd; then run instead of check"),
         *_comment(f"Written by: {facts.command}"),
         *_comment(facts.counts),
         f"name: {flow(facts.name)}",
@@ -118,6 +121,9 @@ def _model(facts: Facts) -> list[str]:
     lines = ["network: unet"]
     for sentence in facts.advice.why:
         lines += _comment(f"{sentence[0].upper()}{sentence[1:]}.")
+    if facts.folds < FOLDS:
+        why = f"as few groups show a target; {FOLDS} once there are more"
+        lines = [f"folds: {{count: {facts.folds}}} # {why}", *lines]
     return [*lines, "loss: dice_bce", "augment: {recipe: reference, strength: 0.5}"]
 
 
@@ -196,4 +202,7 @@ def _comment(sentence: str, indent: int = 0, hang: int = 0) -> list[str]:
     if not sentence:
         return []
     lead = f"{' ' * indent}# {' ' * hang}"
+    sentence = "".join(
+        letter if letter.isprintable() else "?" for letter in sentence
+    )  # YAML breaks lines at some
     return textwrap.wrap(sentence, WIDTH, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False)

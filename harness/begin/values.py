@@ -36,8 +36,7 @@ def meant_by(paths: Sequence[Path], *, threads: int = 2) -> Meant:
 
 def white_of(paths: Sequence[Path]) -> int | None:
     """Return the value that is white in 16-bit pictures which do not use their range; None where none is needed."""
-    deep = [pixels for pixels in map(_pixels, paths[:LOOKED_AT]) if pixels.dtype == np.uint16]
-    if not deep:
+    if not any(_pixels(path).dtype == np.uint16 for path in paths[:LOOKED_AT]):
         return None
     brightest = max(int(_pixels(path).max()) for path in paths)
     return None if brightest >= DARK else int(2 ** max(8, brightest.bit_length()) - 1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.data.pictures import SUFFIXES
-from harness.data.rows import Row, Rows, and_others, existing, whole
+from harness.data.rows import Row, Rows, and_others, existing, is_hidden, whole
 from harness.errors import ConfigError, DataError
 
 WHERE = "data.dataset.folders"
@@ -47,7 +47,7 @@ def folders(
 def pictures_below(folder: Path, other: Path | None = None) -> list[Path]:
     """Return the pictures below `folder`, except those below `other` where that lies inside it."""
     nested = other is not None and other != folder and other.is_relative_to(folder)
-    shown = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    shown = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not is_hidden(p, folder))
     return sorted(
         p for p in shown if p.is_file() and not (nested and other is not None and p.is_relative_to(other))
     )

@@ -12,6 +12,8 @@ from harness.errors import DataError
 BOX = ("x0", "y0", "w", "h")
 COLUMNS = ("sample", "mask", "group", "photo", "instance", "class_id", "scale", *BOX, "fold")
 
+HOME_MARK = "mlflow.db"  # in a folder of results, whose pictures are no data
+
 Row = dict[str, Any]
 
 
@@ -53,6 +55,14 @@ def as_table(rows: Sequence[Row]) -> pd.DataFrame:
     turn = table.groupby(["photo", "class_id", "scale"]).cumcount().astype(str)
     table["instance"] = table["instance"].fillna(table["photo"] + "|" + table["class_id"] + "|" + turn)
     return table.astype(dict.fromkeys(COLUMNS[:7], "str") | dict.fromkeys(COLUMNS[7:], "Int64"))
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Tell whether a file or a folder on the way to it is hidden, as caches are, or a home of results is on the way."""
+    parts = path.relative_to(folder).parts
+    if any(part.startswith(".") for part in parts):
+        return True
+    return any((folder.joinpath(*parts[:depth]) / HOME_MARK).is_file() for depth in range(1, len(parts)))
 
 
 def existing(text: str, where: str) -> Path:

@@ -119,3 +119,39 @@ def test_in_a_terminal_the_rule_is_asked_for(
     rules = json.loads(captured.out)["rules"]
     assert rules[0]["groups"] != SOURCES  # not the safest
     assert "taken: 2" in captured.err
+
+
+def test_a_set_of_few_things_gets_as_many_folds_or_is_refused(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = pd.read_csv(own / "demo" / "instances.csv")
+    few = table[table["source_image_id"].isin(["s000", "s001", "s002", "s004"])]
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for path in few[{"images": "sample_path", "masks": "mask_path"}[folder]]:
+            shutil.copy(own / "demo" / path, tmp_path / folder / Path(path).name)
+    assert main(["new", "few", "--images", "images", "--masks", "masks"]) == 0
+    assert read_study(tmp_path / "studies" / "few.yaml", cuda=False).folds.count == 3
+    assert main(["check", "few"]) == 0
+    for path in (*tmp_path.glob("images/s00[124]*"), *tmp_path.glob("masks/s00[124]*")):
+        path.unlink()
+    capsys.readouterr()
+    assert main(["new", "one", "--images", "images", "--masks", "masks"]) == 3
+    assert "1 group of pictures shows a target, and folds need 2" in capsys.readouterr().err
+    assert not (tmp_path / "studies" / "one.yaml").exists()
+
+
+def test_a_folder_name_cannot_write_settings(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "q\u2028folds: {count: 2}\u2028#"
+    shutil.copytree(own / "pictures", odd / "p")
+    shutil.copytree(own / "labels", odd / "l")
+    monkeypatch.chdir(tmp_path)
+    words = ["new", "odd", "--images", str(odd / "p"), "--masks", str(odd / "l")]
+    monkeypatch.setattr("sys.argv", ["study", *words])
+    assert main(words) == 0
+    study = read_study(tmp_path / "studies" / "odd.yaml", cuda=False)
+    assert study.folds.count == 5
+    assert study.data.dataset.settings["images"] == str(odd / "p")

@@ -40,6 +40,15 @@ def test_crops_are_read_with_their_boxes(tmp_path: Path) -> None:
     assert one.sources[-1].box == (128, 64, 48, 32)
 
 
+def test_a_doubtful_rule_hides_no_sound_one(tmp_path: Path) -> None:
+    names = [f"bild_{photo:02d}-{x}-0-48-32.png" for photo in range(3) for x in (0, 64, 128)]
+    for name in names:
+        Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / name)
+    three = [one for one in from_names(names, tmp_path) if len(set(one.groups)) == 3]
+    assert three
+    assert not any(one.rule.doubtful for one in three)
+
+
 def test_names_that_say_nothing_leave_each_picture_alone(tmp_path: Path) -> None:
     assert list(groups_of([f"{n}.png" for n in range(5)], tmp_path)) == [
         "each picture shows a thing of its own"

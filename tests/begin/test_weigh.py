@@ -62,6 +62,15 @@ def test_frames_that_follow_each_other_are_told_by_the_pictures(frames: Found) -
     assert f"cuts {alone.cut} of {alone.pairs} verified pairs, {alone.joined} once" in told(alone)
 
 
+def test_of_rules_that_cut_nothing_the_one_with_the_fewest_groups_is_the_safest(frames: Found) -> None:
+    sources = [int(frames.source[name][1:]) for name in frames.samples["sample"]]
+    names = [f"P{source // 2:02d}_{source:02d}_{n}.png" for n, source in enumerate(sources)]
+    best, second, *_ = weigh_all(frames.samples.assign(sample=names), frames.root, frames.copies)
+    assert (best.rule.words, best.groups) == ("the first part of a name", SOURCES // 2)
+    assert (second.rule.words, second.groups) == ("the first 2 parts of a name", SOURCES)
+    assert best.cut == second.cut == 0
+
+
 def test_a_rule_that_leaves_too_few_groups_comes_last_and_says_so(frames: Found) -> None:
     halves = frames.samples.assign(sample=[f"{'ab'[n % 2]}_{n}x.png" for n in range(len(frames.samples))])
     coarse = [one for one in weigh_all(halves, frames.root, frames.copies) if one.groups == 2]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from harness.choices import nearest
 from harness.data.formats.documents import AGAIN, identity, integer, label, listing, mapping, read_json, shown
 from harness.data.formats.drawn import Listing, rows_of
 from harness.data.formats.places import files_of, folder_of_pictures, folders_of, given, relative
@@ -14,10 +15,11 @@ from harness.data.formats.shapes import FEW, Area, Listed, Object, Rings, Size, 
 from harness.data.formats.told import Left, several
 from harness.data.formats.wanted import wanted
 from harness.data.rows import Rows
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
 
 FORM = "coco"
 PARTS = ("images", "annotations", "categories")
+CROWDS = ("ignore", "fill")
 MISSING = "an object without outline and without box"
 
 Names = dict[int | str, str]
@@ -39,16 +41,23 @@ def coco(
     images: str | None = None,
     classes: tuple[str, ...] | None = None,
     boxes: str = "skip",
+    crowds: str = "ignore",
 ) -> Rows:
     """Read a COCO file, or those of a folder: *.json, annotations/*.json, or */*coco.json.
 
     `images` is the folder of the pictures; else they are looked for around each file. The polygons of one annotation
-    are united (COCO has no holes, but in run lengths). A crowd region (iscrowd) is drawn as 128. `boxes` is skip or
-    fill.
+    are united (COCO has no holes, but in run lengths). A crowd region (iscrowd) is drawn as 128, unless
+    `crowds` is fill: CVAT calls every brush mask one. `boxes` is skip or fill.
     """
     settings = wanted(FORM, classes, boxes=boxes)
+    if crowds not in CROWDS:
+        near = nearest(crowds, CROWDS)
+        raise ConfigError(
+            f"data.dataset.{FORM}.crowds: {crowds!r} is not known{near}; known: {', '.join(CROWDS)}"
+        )
     left = Left()
-    files = [_file(file, document, images) for file, document in _documents(given(path, FORM), left)]
+    documents = _documents(given(path, FORM), left)
+    files = [_file(file, _without_crowds(document, crowds), images) for file, document in documents]
     root = Path(os.path.commonpath([file.root for file in files]))
     pictures = [
         replace(picture, name=(file.root.relative_to(root) / picture.name).as_posix())
@@ -59,6 +68,16 @@ def coco(
     notes = (split,) if len(files) > 1 else ()
     known = [name for file in files for name in file.classes]
     return rows_of(cache, Listing(root, pictures, len(files), known, left, notes), settings)
+
+
+def _without_crowds(document: dict[str, Any], crowds: str) -> dict[str, Any]:
+    """Return the document with crowd regions as ordinary objects, if they are to be filled."""
+    found = document.get("annotations")
+    if crowds == "ignore" or not isinstance(found, list):
+        return document
+    return document | {
+        "annotations": [one | {"iscrowd": 0} if isinstance(one, dict) else one for one in found]
+    }
 
 
 def _documents(place: Path, left: Left) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -16,6 +16,7 @@ from harness.data.formats.sizes import agreed_size
 from harness.data.formats.told import Left, taken
 from harness.data.formats.wanted import Wanted
 from harness.data.rows import Row, Rows, whole
+from harness.errors import DataError
 
 VALUES = f"{{background: 0, target: {TARGET}, ignore: {IGNORE}}}"
 IGNORED = f"are drawn as {IGNORE}, which counts for nothing: declare data.masks: {VALUES}"
@@ -50,9 +51,20 @@ def rows_of(cache: Path, listing: Listing, wanted: Wanted) -> Rows:
     ordered = sorted(listing.pictures, key=lambda picture: picture.name)
     drawings = [d for n, p in enumerate(ordered) if (d := _drawing(n, p, listing, wanted))]
     listing.left.refuse_nothing(len(drawings), listing.root)
+    _refuse_crowds_alone(drawings, listing.root)
     masks = os.path.relpath(_drawn(cache, wanted.form, drawings), listing.root)
     rows = [_row(drawing, masks, wanted) for drawing in drawings]
     return Rows(listing.root, rows, notes=_notes(listing, drawings))
+
+
+def _refuse_crowds_alone(drawings: Sequence[Drawing], root: Path) -> None:
+    """Raise DataError where nothing but crowd regions is drawn, as in what CVAT exports of brush masks."""
+    objects = [o for drawing in drawings for o in drawing.objects]
+    if objects and all(o.ignored for o in objects):
+        raise DataError(
+            f"{root}: all {len(objects):,} objects are crowd regions (or void), which count for nothing; where they "
+            "are the targets (CVAT's COCO export calls every brush mask a crowd), set crowds: fill"
+        )
 
 
 def _drawing(number: int, picture: Listed, listing: Listing, wanted: Wanted) -> Drawing | None:

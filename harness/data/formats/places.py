@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.data.formats.documents import shown
 from harness.data.pictures import SUFFIXES
-from harness.data.rows import existing
+from harness.data.rows import existing, is_hidden
 from harness.errors import DataError
 
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
@@ -28,7 +28,7 @@ def given(path: str, form: str) -> Path:
 
 
 def files_of(folder: Path, endings: Iterable[str], *, below: str = "", deep: bool = False) -> list[Path]:
-    """Return the files of a folder, or of folder/`below`, with these endings, such as .json, sorted; no hidden ones.
+    """Return the files of a folder, or of folder/`below`, with these endings, such as .json, sorted; none hidden.
 
     Raises DataError for a link that leads out of the folder, and for names of several lines.
     """
@@ -36,7 +36,7 @@ def files_of(folder: Path, endings: Iterable[str], *, below: str = "", deep: boo
     found = []
     try:
         for path in (folder / below).rglob("*") if deep else (folder / below).iterdir():
-            if path.suffix.lower() in endings and not path.name.startswith("."):
+            if path.suffix.lower() in endings and not is_hidden(path, folder):
                 _refuse_way_out(folder, path, f"{folder}, {shown(path.relative_to(folder).as_posix())}")
                 if path.is_file():
                     found.append(path)

@@ -1,12 +1,29 @@
 """Supervisely's projects: meta.json, and a folder a data set with ann/ and img/ (developer.supervisely.com)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
 
 from harness.data.formats.documents import AGAIN, integer, label, listing, mapping, read_json, shown
 from harness.data.formats.drawn import Listing, rows_of
 from harness.data.formats.places import files_of, folders_of, given, pictures_of, relative
-from harness.data.formats.shapes import LINE, POINT, Bitmap, Listed, Object, boxed, outlined, ring_of_pairs
+from harness.data.formats.shapes import (
+    FEW,
+    LINE,
+    POINT,
+    Bitmap,
+    Listed,
+    Object,
+    Points,
+    Runs,
+    Size,
+    boxed,
+    ring_of_pairs,
+)
+from harness.data.formats.sizes import refuse_too_large
 from harness.data.formats.told import Left
 from harness.data.formats.wanted import wanted
 from harness.data.rows import Rows
@@ -27,8 +44,8 @@ def supervisely(
 ) -> Rows:
     """Read a project: every ann/*.json below its folder, with its picture in the img/ beside.
 
-    Polygons with their holes (even-odd), bitmaps and, with `boxes: fill`, rectangles are drawn. Coordinates are taken
-    as places, 0 at the outer edge of the first pixel: Supervisely's own drawing may differ by a pixel at the outline.
+    Polygons with their holes, bitmaps and, with `boxes: fill`, rectangles are drawn as Supervisely's SDK does: corners
+    are pixels, an outline belongs to its object, and that of a hole to the hole (OpenCV's fillPoly).
     """
     settings = wanted(FORM, classes, boxes=boxes)
     root = _project(given(path, FORM))
@@ -71,8 +88,9 @@ def _listed(file: Path, root: Path, shapes: Shapes) -> Listed:
     size = mapping(document.get("size"), f"{file}, size")
     width, height = (integer(size.get(s), f"{file}, size.{s}", lowest=1) for s in ("width", "height"))
     name = (file.parent.parent.relative_to(root) / "img" / file.name.removesuffix(".json")).as_posix()
+    refuse_too_large((width, height), f"{file}")
     objects = [
-        _object(mapping(entry, f"{file}, objects[{n}]"), shapes, f"{file}, objects[{n}]")
+        _object(mapping(entry, f"{file}, objects[{n}]"), shapes, (width, height), f"{file}, objects[{n}]")
         for n, entry in enumerate(listing(document.get("objects"), f"{file}, objects"))
     ]
     return Listed(relative(name, f"{file}"), f"{file}", file, (width, height), objects)
@@ -86,7 +104,7 @@ def _tell_bare(root: Path, pictures: list[Listed], left: Left) -> None:
             left.add("no annotation", name)
 
 
-def _object(entry: dict[str, Any], shapes: Shapes, where: str) -> Object:
+def _object(entry: dict[str, Any], shapes: Shapes, size: Size, where: str) -> Object:
     name = label(entry.get("classTitle"), f"{where}.classTitle")
     if name not in shapes:
         raise DataError(f"{where}.classTitle: {shown(name)} is not in meta.json; {AGAIN}")
@@ -100,13 +118,30 @@ def _object(entry: dict[str, Any], shapes: Shapes, where: str) -> Object:
     exterior = ring_of_pairs(points.get("exterior"), f"{where}.points.exterior")
     if kind == "polygon":
         holes = listing(points.get("interior", []), f"{where}.points.interior")
-        return outlined(
-            name, [exterior, *(ring_of_pairs(hole, f"{where}.points.interior") for hole in holes)]
-        )
+        rings = [exterior, *(ring_of_pairs(hole, f"{where}.points.interior") for hole in holes)]
+        flaw = FEW if any(len(ring) < 3 for ring in rings) else ""
+        return Object(name, () if flaw else (_filled(rings, size),), flaw)
     if len(exterior) != 2:
         raise DataError(f"{where}.points.exterior: {len(exterior)} points, a rectangle has two; {AGAIN}")
     (x0, y0), (x1, y1) = exterior.tolist()
-    return boxed(name, x0, y0, x1, y1, where)
+    left, right, top, bottom = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
+    return boxed(name, left, top, right + 1, bottom + 1, where)
+
+
+def _filled(rings: Sequence[Points], size: Size) -> Runs:
+    """Return the pixels of an outline, the first ring, without those of its holes; what lies outside is left out."""
+    corners = [np.rint(ring).astype(np.int64) for ring in rings]
+    low = np.clip(corners[0].min(axis=0), 0, size)
+    high = np.clip(corners[0].max(axis=0) + 1, low, size)
+    width, height = (high - low).tolist()
+    part = np.zeros((height, width), np.uint8)
+    for number, ring in enumerate(corners):
+        if width and height:
+            cv2.fillPoly(part, [(ring - low).astype(np.int32)], int(number == 0))
+    edges = np.diff(np.pad(part, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    (rows, starts), (_, ends) = np.nonzero(edges == 1), np.nonzero(edges == -1)
+    first = (rows + low[1]) * size[0] + low[0]
+    return Runs(first + starts, first + ends, by_columns=False)
 
 
 def _bitmap(entry: dict[str, Any], where: str) -> Bitmap:

@@ -80,7 +80,7 @@ def _names(file: Path | None) -> Names:
         raise DataError(f"{file}: more than {NAMES_LIMIT:,} characters; a data.yaml names classes only")
     try:
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except Exception as error:  # its constructors raise whatever they like on odd tags
         raise DataError(f"{file}: no YAML ({' '.join(str(error).split())[:200]}); {AGAIN}") from error
     return _named(document.get("names") if isinstance(document, dict) else None, f"{file}, names")
 

@@ -233,7 +233,7 @@ def write_supervisely(base: Path) -> Settings:
         {"title": "box", "shape": "rectangle"},
     ]
     saved(base / "sly/meta.json", {"classes": [kind | {"color": "#208C2C"} for kind in kinds], "tags": []})
-    square = supervisely_polygon([[2, 1], [6, 1], [6, 3], [2, 3]])
+    square = supervisely_polygon([[2, 1], [5, 1], [5, 2], [2, 2]])  # corners are pixels
     for name, objects in (("a", [square]), ("b", [])):
         picture(base / f"sly/ds0/img/{name}.png")
         saved(base / f"sly/ds0/ann/{name}.png.json", supervisely_document(*objects))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import DataError
+from harness.errors import ConfigError, DataError
 from tests.data.formats.examples import classes, coco_document, lines, masks, picture, read, saved
 
 Document = dict[str, Any]
@@ -74,12 +74,12 @@ def test_whatever_decides_a_pixel_decides_the_folder_of_the_masks(base: Path) ->
         annotation(1, [box(1, 1, 4, 4)]),
         annotation(1, [box(1, 1, 4, 3)], crowd=1),
     ]
-    folders = set()
+    folders, other = set(), annotation(99, [box(0, 0, 2, 2)], image=2)
     for some in (*drawn, *(annotation(1, run) for run in runs)):
-        write(base, some)
+        write(base, some, other)
         rows = read(base, "coco", path="ann.json")
         folders.add((rows.root / rows.rows[0]["mask"]).resolve().parent)
-    write(base, drawn[0] | {"category_id": 2, "id": 7})
+    write(base, drawn[0] | {"category_id": 2, "id": 7}, other)
     rows = read(base, "coco", path="ann.json")
     assert len(folders) == 5
     assert (rows.root / rows.rows[0]["mask"]).resolve().parent in folders, "a name of a class is no pixel"
@@ -231,3 +231,15 @@ def test_what_is_no_file_of_coco_is_told(base: Path) -> None:
     saved(base / "other/ann.json", {"images": []})
     with pytest.raises(DataError, match=r"ann\.json: has no 'annotations'; a COCO file has"):
         read(base, "coco", path="other/ann.json")
+
+
+def test_brush_masks_that_cvat_calls_crowds_are_told_and_may_be_filled(base: Path) -> None:
+    write(base, annotation(1, [box(2, 1, 6, 3)], crowd=1))
+    with pytest.raises(
+        DataError, match=r"all 1 objects are crowd regions .*; where they are the targets .*crowds: fill"
+    ):
+        read(base, "coco", path="ann.json")
+    rows = read(base, "coco", path="ann.json", crowds="fill")
+    assert masks(rows)["a.png"] == lines("........ ..####.. ..####.. ........ ........ ........")
+    with pytest.raises(ConfigError, match=r"coco\.crowds: 'filll' is not known, did you mean 'fill'"):
+        read(base, "coco", path="ann.json", crowds="filll")

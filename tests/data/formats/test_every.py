@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.data.index import DATASETS
 from harness.errors import ConfigError, DataError
-from tests.data.formats.examples import WRITE, classes, content, lines, masks, read
+from tests.data.formats.examples import WRITE, classes, content, lines, masks, picture, read
 
 SQUARE = lines("........ ..####.. ..####.. ........ ........ ........")
 SHOWS = {
@@ -119,3 +120,20 @@ def test_a_picture_of_another_size_is_one_line_with_both(name: str, tmp_path: Pa
     ):
         read(tmp_path, name, **settings)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["yolo", "labelme", "supervisely", "folders"])
+def test_what_is_hidden_or_a_result_is_no_picture_of_the_set(name: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"images": ".", "masks": "masks"}
+    if name == "folders":
+        picture(tmp_path / "a.png")
+        picture(tmp_path / "masks/a.png")
+    else:
+        settings = WRITE[name](tmp_path)
+    root = tmp_path / str(settings.get("path", "."))
+    more = {} if name in ("supervisely", "folders") else {"missing": "clean"}
+    before = read(tmp_path, name, **settings, **more).rows
+    for place in (".cache/masks/x", "mlruns/work/maps", "img/.hidden"):
+        picture(root / place / "img" / "z.png")
+    (root / "mlruns/mlflow.db").write_bytes(b"")
+    assert read(tmp_path, name, **settings, **more).rows == before

@@ -28,7 +28,6 @@ from tests.data.formats.examples import (
     saved,
     supervisely_bitmap,
     supervisely_document,
-    supervisely_polygon,
 )
 
 NOTES = {  # the file of each example that says what its pictures show
@@ -341,10 +340,10 @@ def test_a_million_outlines_are_drawn_or_refused(tmp_path: Path, monkeypatch: py
 
 
 def test_an_outline_without_end_is_refused(tmp_path: Path) -> None:
-    settings = WRITE["supervisely"](tmp_path)
+    settings = WRITE["labelme"](tmp_path)
     far = [[0.2, 0.2], [999_999.0, 0.2]] * 40
-    saved(tmp_path / NOTES["supervisely"], supervisely_document(supervisely_polygon(far)))
-    assert "cross more than 50,000,000 rows of pixels" in refused(tmp_path, "supervisely", settings)
+    saved(tmp_path / NOTES["labelme"], labelme_document("a.png", labelme_shape("polygon", far)))
+    assert "cross more than 50,000,000 rows of pixels" in refused(tmp_path, "labelme", settings)
 
 
 def test_what_fails_while_it_is_drawn_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

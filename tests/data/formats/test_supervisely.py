@@ -60,7 +60,7 @@ def test_polygons_have_holes_and_bitmaps_an_origin(base: Path) -> None:
     write(base, "c.png", supervisely_bitmap(png(rgba), [2, 2]), folder="ds2")
     rows = read(base, "supervisely", path="p")
     assert masks(rows) == {
-        "ds/img/a.jpg": lines(".######. .##..##. .##..##. .####.#. .######. ........"),
+        "ds/img/a.jpg": lines(".####### .##...## .##...## .##....# .####..# .#######"),
         "ds/img/b.png": lines("........ .....#.# .....### ........ #.#..... ###....."),
         "ds2/img/c.png": lines("........ ........ ..#.#... ..###... ........ ........"),
     }
@@ -78,7 +78,7 @@ def test_what_has_no_area_leaves_its_picture_out_and_boxes_may_be_filled(base: P
     picture(base / "p/ds/img/e.png")
     rows = read(base, "supervisely", path="p", boxes="fill")
     assert masks(rows) == {
-        "ds/img/a.png": lines("........ ..####.. ..####.. ........ ........ ........"),
+        "ds/img/a.png": lines("........ ..#####. ..#####. ..#####. ........ ........"),
         "ds/img/d.png": "",
     }
     assert rows.notes[1:] == (
@@ -91,7 +91,7 @@ def test_what_has_no_area_leaves_its_picture_out_and_boxes_may_be_filled(base: P
 
 def test_old_files_without_kinds_have_those_of_their_classes(base: Path) -> None:
     polygon, bitmap = (
-        supervisely_polygon([[2, 1], [6, 1], [6, 3], [2, 3]]),
+        supervisely_polygon([[2, 1], [5, 1], [5, 2], [2, 2]]),
         supervisely_bitmap(png(BITS), [0, 4]),
     )
     for entry in (polygon, bitmap):
