@@ -154,4 +154,4 @@ def test_a_folder_name_cannot_write_settings(
     assert main(words) == 0
     study = read_study(tmp_path / "studies" / "odd.yaml", cuda=False)
     assert study.folds.count == 5
-    assert study.data.dataset.settings["images"] == str(odd / "p")
+    assert (tmp_path / "studies" / study.data.dataset.settings["images"]).resolve() == odd / "p"
