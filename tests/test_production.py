@@ -105,7 +105,7 @@ def test_wrong_usage_is_one_line_and_2(
     ):
         assert run(shop.home, *typed) == 2
         document, told = said(capsys.readouterr())
-        assert document is None
+        assert document == {"error": told.removeprefix("error: ").rstrip("\n")}
         assert told.startswith("error: ")
         assert told.count("\n") == 1
         assert words in told

@@ -70,7 +70,7 @@ def asked(folder: Path, *options: str, name: str = "planted") -> tuple[int, Any,
         out, lines = folder / "out", folder / "lines"
         with out.open("w") as printed, lines.open("w") as told:
             patch.setattr("sys.stdout", printed)
-            patch.setattr("harness.screen.console.file", told)
+            patch.setattr("harness.screen.console._file", told)
             code = main(["check", f"{name}.yaml", "--home", f"home-{name}", *options])
     text = out.read_text()
     return code, json.loads(text) if text else None, lines.read_text()

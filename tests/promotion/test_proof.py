@@ -31,7 +31,7 @@ def test_a_first_model_that_is_not_shown_to_be_better_is_refused_without_a_word_
 
 
 @pytest.mark.parametrize(
-    ("look", "telling", "provable"), [(1, 6, True), (1, 5, False), (3, 8, True), (3, 7, False)]
+    ("look", "telling", "provable"), [(1, 6, True), (1, 5, False), (3, 9, True), (3, 8, False)]
 )
 def test_groups_too_few_for_the_level_of_this_very_look_prove_nothing(
     look: int, telling: int, provable: bool
