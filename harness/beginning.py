@@ -111,9 +111,12 @@ def _dataset(
             raise ConfigError(
                 f"--from: {source[0]!r} is not known{nearest(source[0], IMPORTS)}; known: {known}"
             )
-        if masks is not None:
-            raise ConfigError("--masks: goes with --images; --from FORMAT PATH finds masks itself")
-        more: dict[str, Any] = {"images": _spelled(images, file)} if images is not None else {}
+        if masks is not None and source[0] != "csv":
+            raise ConfigError(
+                f"--masks: goes with --images alone or --from csv; {source[0]} finds masks itself"
+            )
+        folders = {"images": images, "masks": masks}
+        more: dict[str, Any] = {name: _spelled(place, file) for name, place in folders.items() if place}
         more |= {"missing": missing} if missing else {}
         more |= {"classes": list(classes)} if classes else {}
         return Choice(name=source[0], settings={"path": _spelled(Path(source[1]), file), **more})

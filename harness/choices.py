@@ -8,6 +8,15 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from harness.errors import ConfigError
 
 T = TypeVar("T")
+WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    type(None): "null",
+    list: "a list",
+    dict: "settings",
+}
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -61,8 +70,18 @@ def _bound(function: Callable[..., T], settings: dict[str, Any]) -> Callable[...
 
 def _check_type(where: str, value: object, parameter: inspect.Parameter) -> None:
     if not _fits(value, parameter.annotation):
-        wanted = getattr(parameter.annotation, "__name__", str(parameter.annotation))
-        raise ConfigError(f"{where}: {value!r} is {type(value).__name__}; it must be {wanted}")
+        came = WORDS.get(type(value), type(value).__name__)
+        raise ConfigError(f"{where}: {value!r} is {came}; it must be {_words(parameter.annotation)}")
+
+
+def _words(annotation: Any) -> str:
+    """Return in words of YAML what a value of a type is."""
+    options = get_args(annotation)
+    if get_origin(annotation) in (list, tuple):
+        return f"a list of which each is {_words(options[0])}"
+    if options:
+        return " or ".join(map(_words, options))
+    return WORDS.get(annotation, str(annotation))
 
 
 def _fits(value: object, annotation: Any) -> bool:

@@ -35,10 +35,14 @@ def test_positional_parameters_are_no_settings() -> None:
     [
         ("scald", {}, "size: 'scald' is not known, did you mean 'scaled'?; known: needy, scaled"),
         ("scaled", {"facto": 1.0}, "size.scaled.facto: 'scaled' has no such setting, did you mean 'factor'?"),
-        ("scaled", {"factor": "big"}, "size.scaled.factor: 'big' is str; it must be float"),
-        ("scaled", {"factor": True}, "size.scaled.factor: True is bool; it must be float"),
-        ("scaled", {"steps": 1.5}, "size.scaled.steps: 1.5 is float; it must be int"),
-        ("scaled", {"names": ["a", 1]}, "size.scaled.names: ['a', 1] is list"),
+        ("scaled", {"factor": "big"}, "size.scaled.factor: 'big' is a text; it must be a number"),
+        ("scaled", {"factor": True}, "size.scaled.factor: True is true or false; it must be a number"),
+        ("scaled", {"steps": 1.5}, "size.scaled.steps: 1.5 is a number; it must be a whole number"),
+        (
+            "scaled",
+            {"names": ["a", 1]},
+            "size.scaled.names: ['a', 1] is a list; it must be a list of which each is a text or null",
+        ),
         ("needy", {}, "size.needy.factor: missing; 'needy' needs it"),
     ],
 )

@@ -55,7 +55,7 @@ def pair(images: Path, masks: Path, *, clean: bool) -> Paired:
         if not files:
             raise DataError(f"{folder}: holds no picture; name another folder")
     tried = [one for one in _tried(images, masks, *found) if one is not None]
-    best = min(tried, key=lambda one: (one.left - len(one.shared), one.left), default=None)
+    best = min(tried, key=lambda one: one.left, default=None)
     if best is None or not best.shared:
         raise DataError(_no_way(*found, images, masks))
     _refuse_left_over(best, masks, clean=clean)

@@ -98,12 +98,12 @@ def _refuse_without_target(samples: pd.DataFrame, data: Data) -> None:
     masks = int((samples["mask"] != "").sum())
     ignored = bool((samples["valid"] < samples["height"] * samples["width"]).any())
     found = [str(data.masks.background)] + ([str(data.masks.ignore)] if ignored else [])
-    target = f"target value {data.masks.target}"
+    target, held = f"the target value {data.masks.target}", " and ".join(found)
     if data.masks.above is not None:
-        target = f"values above {data.masks.above} are target, yet such a value"
+        target, held = f"a value above {data.masks.above}, which is target,", "what is background"
     raise DataError(
-        f"data.masks: the {target} is in none of the {masks} masks, which hold only "
-        f"{' and '.join(found)}; declare the values as stored, or add samples with a target"
+        f"data.masks: {target} is in none of the {masks} masks, which hold only {held}; declare the values as "
+        "stored, or add samples with a target"
     )
 
 

@@ -62,6 +62,17 @@ def test_frames_that_follow_each_other_are_told_by_the_pictures(frames: Found) -
     assert f"cuts {alone.cut} of {alone.pairs} verified pairs, {alone.joined} once" in told(alone)
 
 
+def test_numbers_that_show_one_thing_half_of_the_time_make_no_rule(frames: Found) -> None:
+    samples = frames.samples.assign(source=frames.samples["sample"].map(frames.source))
+    turn = (
+        samples.groupby("source").cumcount() // 2
+    )  # two of a source follow each other, then two of the next
+    order = samples.assign(turn=turn).sort_values(["turn", "source"], kind="stable").index
+    names = pd.Series([f"cam_{3 * n:06d}.png" for n in range(len(order))], index=order)
+    found = weigh_all(samples.assign(sample=names.sort_index()), frames.root, frames.copies)
+    assert "runs" not in [one.rule.choice.name for one in found]
+
+
 def test_of_rules_that_cut_nothing_the_one_with_the_fewest_groups_is_the_safest(frames: Found) -> None:
     sources = [int(frames.source[name][1:]) for name in frames.samples["sample"]]
     names = [f"P{source // 2:02d}_{source:02d}_{n}.png" for n, source in enumerate(sources)]

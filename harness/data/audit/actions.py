@@ -97,7 +97,7 @@ def _where(finding: Finding, places: Mapping[str, str]) -> str:
     return f"{folder}/{PAIRS}, drawn in {page}" if see == "pairs" else page
 
 
-ONE_ID = "give pictures of one thing one source_image_id, or set data.groups: repair"
+ONE_ID = "give pictures of one thing one group (source_image_id or data.group), or set data.groups: repair"
 REPAIR = "set data.groups: repair, and give no column fold, so that copies are joined"
 BY_HAND = "see by hand whether pictures of one thing are left in two groups: not all could be looked for"
 ACTIONS: dict[str, Action] = {
@@ -112,7 +112,7 @@ ACTIONS: dict[str, Action] = {
     "P1": Action("leak", "give every group one fold, so that no number is fitted on validated rows"),
     "D1": Action("groups", "look at the files that tell nothing and leave them out", failing=ONE_ID),
     "D2": Action("groups", "look at the pictures that tell nothing and leave them out", failing=ONE_ID),
-    "D4": Action("groups", "give all crops of one photograph one source_image_id"),
+    "D4": Action("groups", "give all crops of one photograph one group (source_image_id or data.group)"),
     "D3": Action(
         "groups",
         "look at the joined and the suspected copies once and correct their ids",
@@ -142,7 +142,7 @@ ACTIONS: dict[str, Action] = {
         unsure=REPAIR,
     ),
     "G3": Action("groups", "say which ids are parts of one thing by data.group, if they are"),
-    "G2": Action("groups", "give pictures of one physical thing one source_image_id, or write data.group"),
+    "G2": Action("groups", "give pictures of one physical thing one group (source_image_id or data.group)"),
     "T1": Action("groups", "see whether neighbors in time show one thing, and give these one id"),
     "D9": Action("groups", "group by hand what could not be recognized", "image"),
     "C1": Action(
@@ -157,7 +157,11 @@ ACTIONS: dict[str, Action] = {
     "D11": Action("labels", "keep one of two masks of the same picture", "image"),
     "D7": Action("labels", "see whether the mask of one picture was saved under the name of another"),
     "M6": Action("labels", "see whether these labels were copied from another picture", "image"),
-    "M1": Action("labels", "raise data.size until small objects keep their pixels", "setting", "data.size"),
+    "M1": Action(
+        "labels",
+        "look at the objects that vanish or are tiny, and raise data.size if it made them so",
+        "image",
+    ),
     "M2": Action(
         "labels", "see whether empty masks are meant, and leave out pictures without a valid pixel", "image"
     ),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from harness.data.audit.finding import Finding, more, passed
 from harness.data.audit.sides import HELD_OUT, Assignment, fold_name
 
-REPAIR = "give both one source_image_id or remove one"
+REPAIR = "give both one group (source_image_id or data.group), or remove one"
 
 
 def same_bytes(samples: pd.DataFrame, split: Assignment) -> Finding:

@@ -61,7 +61,7 @@ def group_ids(samples: pd.DataFrame, split: Assignment) -> Finding:
     if len(groups) > 1 and groups.is_unique:
         summary = (
             f"Each of {len(groups)} images is its own group: ids cannot show a leak here; "
-            "give pictures of one physical thing one source_image_id."
+            "give pictures of one physical thing one group (source_image_id or data.group)."
         )
         return Finding("G2", title, "warn", "warn", len(groups), 0.0, summary)
     summary = (

@@ -38,7 +38,9 @@ class Joins:
 FROZEN = ("G6", "No picture joins two frozen folds")
 RUNAWAYS = ("D10", "Joined groups are held together by strong links")
 ANEW = "raise folds.version, which places all groups anew"
-BY_HAND = "give what shows one thing one source_image_id, and leave out what only looks alike"
+BY_HAND = (
+    "give what shows one thing one group (source_image_id or data.group), and leave out what only looks alike"
+)
 NOT_JOINED: dict[Done, str] = {
     "trusted": "Groups are taken as declared (data.groups: trust), so that none were joined.",
     "given": "Folds are given in the column fold, so that no groups were joined.",
@@ -46,7 +48,7 @@ NOT_JOINED: dict[Done, str] = {
 REMEDIES: dict[Done, str] = {
     "tried": "they were not joined",
     "frozen": f"frozen folds are never changed: {ANEW}",
-    "trusted": "give both pictures one source_image_id, or set data.groups: repair",
+    "trusted": "give both pictures one group (source_image_id or data.group), or set data.groups: repair",
     "given": "give both pictures one source_image_id, and one fold in the column fold",
 }
 

@@ -42,7 +42,7 @@ def neighbors_in_time(samples: pd.DataFrame, split: Assignment) -> Finding:
         return told(*HEAD, "pass", f"{said}.")
     text = (
         f"{said}; {rows.mean():.0%} of the images have such a neighbor in training: if the numbers run in time, "
-        "make whole runs one source_image_id."
+        "make whole runs one group (source_image_id or data.group)."
     )
     return Finding(*HEAD, "info", "warn", int(rows.sum()), float(rows.mean()), text)
 

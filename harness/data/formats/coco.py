@@ -1,7 +1,7 @@
 """COCO's JSON: images, annotations, categories (COCO data format, Lin et al. 2014)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -91,9 +91,28 @@ def _documents(place: Path, left: Left) -> Iterator[tuple[Path, dict[str, Any]]]
         if found:
             for file in sorted(set(files) - {file for file, _ in found}):
                 left.add(f"not of COCO, which has {', '.join(PARTS)}", file.name, what="JSON file")
-            yield from found
+            yield from _without_keypoints(found, left)
             return
     raise DataError(f"{place}: holds no JSON file of COCO, with {', '.join(PARTS)}; name the file as path")
+
+
+def _without_keypoints(
+    found: Sequence[tuple[Path, dict[str, Any]]], left: Left
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield all files but those of key points, which repeat the objects of the instances beside them."""
+    with_points = {file for file, document in found if _names_keypoints(document)}
+    for file, document in found:
+        if file in with_points and len(with_points) < len(found):
+            left.add("of key points, which repeat objects of the other files", file.name, what="JSON file")
+        else:
+            yield file, document
+
+
+def _names_keypoints(document: dict[str, Any]) -> bool:
+    categories = document["categories"]
+    return isinstance(categories, list) and any(
+        isinstance(one, dict) and "keypoints" in one for one in categories
+    )
 
 
 def _candidates(place: Path) -> Iterator[list[Path]]:
@@ -165,9 +184,10 @@ def _listed(path: Path, document: dict[str, Any]) -> dict[int | str, Listed]:
 
 
 def _size(image: dict[str, Any], where: str) -> Size | None:
-    if image.get("width") is None and image.get("height") is None:
+    sides = [(name, image.get(name)) for name in ("width", "height")]
+    if any(value is None for _, value in sides):
         return None
-    width, height = (integer(image.get(side), f"{where}.{side}", lowest=1) for side in ("width", "height"))
+    width, height = (integer(value, f"{where}.{name}", lowest=1) for name, value in sides)
     return width, height
 
 

@@ -95,11 +95,11 @@ def _listed(file: Path, root: Path, left: Left, *, one: bool, flat: bool) -> Lis
 
 
 def _size(document: dict[str, Any], where: str) -> Size | None:
-    if document.get("imageWidth") is None and document.get("imageHeight") is None:
+    """Return the size as the file says it; relatives of LabelMe leave sides out, and the picture tells then."""
+    sides = [(name, document.get(name)) for name in ("imageWidth", "imageHeight")]
+    if any(value is None for _, value in sides):
         return None
-    width, height = (
-        integer(document.get(s), f"{where}, {s}", lowest=1) for s in ("imageWidth", "imageHeight")
-    )
+    width, height = (integer(value, f"{where}, {name}", lowest=1) for name, value in sides)
     return width, height
 
 
@@ -121,7 +121,7 @@ def _object(shape: dict[str, Any], where: str) -> Object:
         return outlined(name, [points])
     if kind in FLAWS:
         return Object(name, (), FLAWS[kind])
-    if kind == "oriented_rectangle":
+    if kind in ("oriented_rectangle", "rotation"):
         return Object(name, (Rings((points,)),), BOX)
     if kind not in ("rectangle", "circle", "mask"):
         return Object(name, (), f"a shape of the unknown kind {shown(kind)}")

@@ -17,8 +17,8 @@ from harness.data.formats.shapes import Listed, Object
 from harness.data.formats.sizes import picture_size
 from harness.data.formats.told import Left
 from harness.data.formats.wanted import CLEAN, Wanted, wanted
-from harness.data.rows import Row, Rows
-from harness.errors import DataError
+from harness.data.rows import Row, Rows, existing
+from harness.errors import ConfigError, DataError
 
 FORM = "csv"
 TARGET = "target"  # the class where no column says one
@@ -31,6 +31,7 @@ def csv(  # noqa: PLR0913  # keyword-only arguments are the settings of a study 
     path: str,
     images: str | None = None,
     classes: tuple[str, ...] | None = None,
+    masks: str | None = None,
     image: str | None = None,
     mask: str | None = None,
     rle: str | None = None,
@@ -41,8 +42,9 @@ def csv(  # noqa: PLR0913  # keyword-only arguments are the settings of a study 
     """Read a CSV file whose lines name a picture and its mask: a file, or Kaggle's run lengths (from 1, by columns).
 
     `image`, `mask` or `rle`, `group`, `label` and `scale` name columns; else these are found by usual names. An empty
-    mask is a clean picture; run lengths of several lines of a picture are joined. `images` is the folder that
-    pictures are relative to, else it is looked for beside the file. x0, y0, w, h are the box of a crop.
+    mask is a clean picture; run lengths of several lines of a picture are joined. `images` and `masks` are the folders
+    that pictures and masks are relative to, else these are looked for beside the file. x0, y0, w, h are the box of a
+    crop.
     """
     settings = wanted(FORM, classes)
     file = given(path, FORM)
@@ -53,8 +55,12 @@ def csv(  # noqa: PLR0913  # keyword-only arguments are the settings of a study 
     root = folder_of_pictures(images, FORM, _around(file), usual, f"{file}")
     names = [_found(root, name, line.where) for name, line in zip(names, lines, strict=True)]
     sources = _sources(names, lines, once="mask" in columns)
+    if masks is not None and "mask" not in columns:
+        raise ConfigError(
+            f"data.dataset.{FORM}.masks: {file} has masks as run lengths; leave the setting out"
+        )
     if "mask" in columns:
-        rows = _of_files(file.parent, root, list(zip(names, lines, strict=True)), settings)
+        rows = _of_files(root, _ways(file, root, masks), list(zip(names, lines, strict=True)), settings)
     else:
         rows = drawn_rows(cache, _runs(file, root, names, lines), settings)
     return replace(rows, rows=[row | sources[row["sample"]] for row in rows.rows], grouped="group" in columns)
@@ -64,6 +70,15 @@ def _around(file: Path) -> Iterator[Path]:
     base = file.parent
     yield from (base, base / "images", base / f"{file.stem}_images", base / file.stem)
     yield from folders_of(base)
+
+
+def _ways(file: Path, root: Path, masks: str | None) -> list[Path]:
+    """Return the folders that masks may be relative to, the likeliest first. Raises DataError."""
+    if masks is not None:
+        return [existing(masks, f"data.dataset.{FORM}.masks")]
+    base = file.parent
+    usual = (root, base, base / "masks", base / f"{file.stem}_masks")
+    return [folder.resolve() for folder in (*usual, *folders_of(base)) if folder.is_dir()]
 
 
 def _found(root: Path, name: str, where: str) -> str:
@@ -88,27 +103,27 @@ def _label(line: Entry) -> str:
     return checked_label(text, f"{line.where}, class") if text else TARGET
 
 
-def _of_files(base: Path, root: Path, lines: Sequence[tuple[str, Entry]], settings: Wanted) -> Rows:
+def _of_files(root: Path, ways: Sequence[Path], lines: Sequence[tuple[str, Entry]], settings: Wanted) -> Rows:
     left = Left()
     pairs = []
     for name, line in lines:
         mask = line.cells["mask"]
-        place = _mask(base, root, relative(mask, line.where), line.where) if mask else ""
+        place = _mask(ways, root / name, relative(mask, line.where), line.where) if mask else None
         if not is_there(root, name, line.where):
             left.add("the file is not there", name)
+        elif not mask:
+            pairs.append(Pair(name, "", CLEAN))
         elif place is None:
             left.add("its mask is not there", name)
         else:
-            pairs.append(Pair(name, place, _label(line) if mask else CLEAN))
+            pairs.append(Pair(name, Path(os.path.relpath(place, root)).as_posix(), _label(line)))
     return file_rows(root, pairs, (_label(line) for _, line in lines if line.cells["mask"]), settings, left)
 
 
-def _mask(base: Path, root: Path, name: str, where: str) -> str | None:
-    """Return a mask relative to the root; tables name it from there or from their own folder."""
-    for folder in (root, base):
-        if is_there(folder, name, where):
-            return Path(os.path.relpath(folder / name, root)).as_posix()
-    return None
+def _mask(ways: Sequence[Path], picture: Path, name: str, where: str) -> Path | None:
+    """Return the file of a mask; where it has its picture's name, the picture is not its own mask."""
+    found = (folder / name for folder in ways if is_there(folder, name, where))
+    return next((path for path in found if path != picture), None)
 
 
 def _runs(file: Path, root: Path, names: Sequence[str], lines: Sequence[Entry]) -> Listing:

@@ -1,5 +1,6 @@
 """Ultralytics' segmentation labels: a text file a picture, a line an object (docs.ultralytics.com/datasets/segment)."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness.errors import DataError
 FORM = "yolo"
 USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMES_LIMIT = 1_000_000  # bytes of data.yaml
+CLASS = re.compile(r"[0-9]{1,9}(\.0+)?")  # tables saved by NumPy have 0.0
 BEYOND = 0.01  # that a coordinate may lie outside of 0 to 1: tools round
 SPLIT = "the folders' own split into train, val and test is not used, since groups decide"
 
@@ -155,9 +157,9 @@ def _object(fields: Sequence[str], names: Names, size: Size, where: str) -> Obje
 
 
 def _class(text: str, names: Names, where: str) -> str:
-    if not text.isdecimal() or len(text) > 9:
+    if not CLASS.fullmatch(text):
         raise DataError(f"{where}: the class {shown(text)} is no whole number; {AGAIN}")
-    number = int(text)
+    number = int(float(text))
     if names and number not in names:
         raise DataError(
             f"{where}: class {number} is not among the {len(names)} that are named; correct the names"

@@ -71,8 +71,8 @@ def test_only_what_is_not_clean_asks_for_something(status, severity, asks):
 
 def test_the_file_is_the_picture_the_table_or_the_part_of_the_page():
     items = [{"image": "a/b.png", "px": 1}]
-    (image,) = steps([finding("M1", items=items)], **PLACES)
-    assert image.see == "studies/x.yaml, data.size"
+    (setting,) = steps([finding("S1", items=items)], **PLACES)
+    assert setting.see == "studies/x.yaml, folds.count"
     (image,) = steps([finding("M5", items=items)], **PLACES)
     assert image.see == "/data/a/b.png, then mlruns/audit/x/leakage_report.html#M5"
     (pair,) = steps([finding("D3", items=[{"first": "a", "second": "b"}])], **PLACES)

@@ -107,11 +107,17 @@ def test_what_strangers_share_is_told_where_it_was_left_out(samples, split, sear
 @pytest.mark.parametrize(
     ("how", "remedy"),
     [
-        ({"done": "trusted"}, "give both pictures one source_image_id, or set data.groups: repair"),
+        (
+            {"done": "trusted"},
+            "give both pictures one group (source_image_id or data.group), or set data.groups: repair",
+        ),
         ({"done": "given"}, "give both pictures one source_image_id, and one fold in the column fold"),
         ({"done": "frozen"}, "frozen folds are never changed: raise folds.version"),
         ({"done": "frozen", "runaways": [(0, 6)]}, "frozen folds are never changed: raise folds.version"),
-        ({"runaways": [(0, 6)]}, "(D10): give what shows one thing one source_image_id, and leave out"),
+        (
+            {"runaways": [(0, 6)]},
+            "(D10): give what shows one thing one group (source_image_id or data.group), and leave out",
+        ),
         ({"runaways": [(0, 6)], "torn": [((0, 6), ("fold 0", "fold 1"))]}, "(G6): raise folds.version"),
     ],
 )

@@ -24,7 +24,7 @@ def test_a_file_in_two_groups_fails_and_both_sides_are_named(samples, split):
     assert found.status == "fail"
     assert found.summary == (
         "'g00/0.png' (group 'g00', fold 0) and 'g02/2.png' (group 'g02', fold 1) are the same file; "
-        "give both one source_image_id or remove one."
+        "give both one group (source_image_id or data.group), or remove one."
     )
     assert found.items == (
         {

@@ -124,7 +124,14 @@ def test_a_planted_copy_is_refused_in_one_line_that_names_check_files_groups_and
         refuse_leaks(report)
     message = str(caught.value)
     assert "\n" not in message
-    for part in ("audit D", "'g00/0.png'", "'g02/2.png'", "'g00'", "'g02'", "one source_image_id"):
+    for part in (
+        "audit D",
+        "'g00/0.png'",
+        "'g02/2.png'",
+        "'g00'",
+        "'g02'",
+        "one group (source_image_id or data.group)",
+    ):
         assert part in message
 
 

@@ -75,6 +75,13 @@ def test_what_has_no_area_leaves_its_picture_out_and_boxes_may_be_filled(base: P
     )
 
 
+def test_a_box_is_turned_as_the_hands_of_a_clock(base: Path) -> None:
+    turned = BOX.replace("1.00", "2.50").replace("3.00", "3.50").format(more=' rotation="45.00"')
+    write(base, cvat_image("a.png", turned))
+    drawn = masks(read(base, "cvat", path=".", boxes="fill"))["a.png"]
+    assert drawn == lines("........ ........ ...#.... ....#... ........ ........")
+
+
 def test_a_label_that_is_only_declared_is_known(base: Path) -> None:
     write(base, cvat_image("a.png", CVAT_SQUARE))
     assert classes(read(base, "cvat", path=".", classes=["crack"])) == {"a.png": "clean"}

@@ -62,6 +62,16 @@ def test_what_has_no_area_leaves_its_picture_out(tmp_path: Path) -> None:
     )
 
 
+def test_shapes_and_sizes_as_relatives_of_labelme_write_them(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    turned = labelme_shape("rotation", [[4, 0.5], [6.5, 3], [4, 5.5], [1.5, 3]])
+    saved(tmp_path / "a.json", labelme_document("a.png", turned) | {"imageHeight": None})
+    rows = read(tmp_path, "labelme", path=".", boxes="fill")
+    assert masks(rows) == {"a.png": lines("........ ...##... ..####.. ..####.. ...##... ........")}
+    with pytest.raises(DataError, match=r"no picture is left to read: .*1 picture skipped: only a box"):
+        read(tmp_path, "labelme", path=".")
+
+
 def test_pictures_without_json_are_skipped_or_clean_and_other_json_is_told(tmp_path: Path) -> None:
     picture(tmp_path / "sub/a.png")
     picture(tmp_path / "b.png")

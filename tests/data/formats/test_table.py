@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,29 @@ def test_settings_name_columns_and_the_folder_of_pictures(base: Path) -> None:
         ConfigError, match=r"csv\.image: there is no column 'phot', did you mean 'photo'\?; there: photo"
     ):
         read(base, "csv", path="tables/t.csv", images=".", **(named | {"image": "phot"}))
+
+
+def test_masks_may_lie_in_a_folder_of_their_own_under_the_names_of_their_pictures(base: Path) -> None:
+    picture(base / "images/a.png")
+    saved(base / "t.csv", "image,mask\na.png,a.png\n")
+    (base / "a.png").unlink()
+    rows = read(base, "csv", path="t.csv")
+    assert (rows.root / rows.rows[0]["mask"]).resolve() == base / "masks/a.png"
+    gray(base / "other/truth/a.png", SQUARE)
+    rows = read(base, "csv", path="t.csv", masks="other/truth")
+    assert (rows.root / rows.rows[0]["mask"]).resolve() == base / "other/truth/a.png"
+    with pytest.raises(DataError, match=r"data\.dataset\.csv\.masks: there is no folder .*gone"):
+        read(base, "csv", path="t.csv", masks="gone")
+    saved(base / "t.csv", "image,rle\na.png,1 2\n")
+    with pytest.raises(
+        ConfigError, match=r"csv\.masks: .*t\.csv has masks as run lengths; leave the setting out"
+    ):
+        read(base, "csv", path="t.csv", masks="masks")
+    (base / "masks/a.png").unlink()
+    shutil.rmtree(base / "other")
+    saved(base / "t.csv", "image,mask\na.png,a.png\n")
+    with pytest.raises(DataError, match="its mask is not there"):
+        read(base, "csv", path="t.csv")
 
 
 def test_crops_lie_in_the_photograph_of_their_group(base: Path) -> None:

@@ -50,6 +50,14 @@ def test_pictures_without_labels_are_skipped_or_clean(base: Path) -> None:
     assert rows.notes[0] == "3 pictures with 1 object read from 1 file, 2 clean"
 
 
+def test_classes_saved_as_decimals_are_whole_numbers(base: Path) -> None:
+    saved(base / "set/train/labels/a.txt", polygon((0, 0), (2, 0), (2, 2)).replace("0 ", "1.0 ", 1))
+    assert classes(read(base, "yolo", path="set")) == {"train/images/a.jpg": "crack"}
+    saved(base / "set/train/labels/a.txt", polygon((0, 0), (2, 0), (2, 2)).replace("0 ", "1.5 ", 1))
+    with pytest.raises(DataError, match=r"a\.txt, line 1: the class '1\.5' is no whole number"):
+        read(base, "yolo", path="set")
+
+
 def test_boxes_are_skipped_or_filled(base: Path) -> None:
     saved(base / "set/train/labels/a.txt", "1 0.5 0.5 0.5 0.333333\n")
     saved(base / "set/train/labels/b.txt", "")
