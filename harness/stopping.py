@@ -5,13 +5,43 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from harness.errors import Interrupted
 
 WITHIN = 28.0  # s from the first signal to the end of the process; what ends in order takes less
 STOPS = (signal.SIGINT, signal.SIGTERM)
 SHOW_CURSOR = "\x1b[?25h"
+
+
+def note_stops(tell: Callable[[str], None]) -> Callable[[], bool]:
+    """From now on a first Ctrl-C or SIGTERM is noted, a second one ends at once; return what tells of the first."""
+    stopped = False
+
+    def note(number: int, frame: object) -> None:
+        nonlocal stopped
+        if stopped:
+            raise KeyboardInterrupt
+        stopped = True
+        tell("stopping: training ends at its next step (once more: at once)")
+
+    for number in STOPS:
+        signal.signal(number, note)
+    return lambda: stopped
+
+
+@contextlib.contextmanager
+def noting_stops(tell: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Note stops as `note_stops`, in this block alone; threads other than the main one get no signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.getsignal(number) for number in STOPS}
+    try:
+        yield note_stops(tell)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

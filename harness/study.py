@@ -37,7 +37,7 @@ from harness.production import monitor, predict, serve
 from harness.results import compare, history, promote, report, reproduce, rollback
 from harness.screen import console, show_links, summarize, tell_notes, tell_of_new_study
 from harness.search.database import optuna_url
-from harness.stopping import STOPS, ending_in_time
+from harness.stopping import STOPS, ending_in_time, note_stops
 from harness.studyfile import CACHES, load
 from harness.tracking.store import answering, in_one_line, open_store
 from harness.tracking.store import serve as serve_pages
@@ -67,7 +67,12 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
             f"begun with other code ({began[:12]}): finished folds are kept; a new name starts afresh"
         )
     search = partial(
-        drive, store=store, home=home, caches=CACHES, console=console, watch=cache(on_stop_signals)
+        drive,
+        store=store,
+        home=home,
+        caches=CACHES,
+        console=console,
+        watch=cache(partial(note_stops, partial(console.print, highlight=False))),
     )
     if study.protocol.nested:
         refuse_unnestable(prepared)
@@ -79,7 +84,9 @@ def run(name: str, home: Path, trials: int | None) -> dict[str, Any]:
 
 def check(name: str, home: Path, cost: bool) -> dict[str, Any]:
     """Audit data and folds and write the leakage report, also of a study that may not run."""
-    return checked(name, home, cost=cost, watch=cache(on_stop_signals))
+    return checked(
+        name, home, cost=cost, watch=cache(partial(note_stops, partial(console.print, highlight=False)))
+    )
 
 
 def doctor(name: str | None, home: Path, prune: float | None) -> dict[str, Any]:
@@ -130,22 +137,6 @@ def with_budget(study: Study, trials: int) -> Study:
         return study.with_settings({"search.trials": trials})
     except ConfigError as error:
         raise ConfigError(f"--trials: {str(error).removeprefix('search.trials: ')}") from None
-
-
-def on_stop_signals() -> Callable[[], bool]:
-    """From now on a first Ctrl-C or SIGTERM is noted, a second one ends at once; return what tells of the first."""
-    stopped = False
-
-    def note(number: int, frame: object) -> None:
-        nonlocal stopped
-        if stopped:
-            raise KeyboardInterrupt
-        stopped = True
-        console.print("stopping: fold runs end at their next step (once more: at once)", highlight=False)
-
-    for number in STOPS:
-        signal.signal(number, note)
-    return lambda: stopped
 
 
 NAMED = {

@@ -3,6 +3,8 @@
 After the model cards of Mitchell et al. (Model Cards for Model Reporting, 2019); filled from what is recorded.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,6 +153,12 @@ class Card:
             )
         error = worth.get("calibration_error")
         return known | {"Calibration error": "not measured" if error is None else f"{error:.4f}"}
+
+
+def use_of(wanted: Promote) -> str:
+    """Return the digest of what a study file says of use and licenses."""
+    said = json.dumps([wanted.intended_use, wanted.license, wanted.data_license])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def write_card(card: Card, work: Path, folder: Path) -> str:

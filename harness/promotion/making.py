@@ -16,13 +16,14 @@ from harness.config import Promote
 from harness.data.audit import HELD_OUT
 from harness.data.cache import build_cache
 from harness.data.split import freeze
-from harness.errors import DataError, LeakageError, PromotionRefused, TrainingError
+from harness.errors import DataError, Interrupted, LeakageError, PromotionRefused, TrainingError
 from harness.prepare import Prepared
 from harness.promotion.candidate import Candidate
 from harness.promotion.contenders import Stored
 from harness.promotion.proof import Place
 from harness.promotion.rule import Rule
 from harness.promotion.views import PLAIN, gain_of_views
+from harness.stopping import noting_stops
 from harness.tracking.graphs import Graphs, make_graphs
 from harness.tracking.registry import open_model
 from harness.tracking.served_model import Segmenter
@@ -70,7 +71,8 @@ class Made:
 def made_of(candidate: Candidate, wanted: Promote, today: Prepared, place: Place) -> Iterator[Made]:
     """Make the model of a candidate; its graphs are there until this ends.
 
-    Raises ModelRefused where a graph is not equal to the networks, PromotionRefused where a refit fails.
+    Raises ModelRefused where a graph is not equal to the networks, PromotionRefused where a refit fails, Interrupted
+    where it is stopped (the step is saved).
     """
     settings, weights = candidate.settings(wanted), _weights(candidate, wanted, today, place)
     pictures = _pictures(today)
@@ -96,9 +98,13 @@ def _weights(candidate: Candidate, wanted: Promote, today: Prepared, place: Plac
         f"{candidate.key}: trained once more on every group but the held-out ones (promote.model: refit)"
     )
     try:
-        return [refit(job)]
+        with noting_stops(place.tell) as should_stop:
+            weights = [refit(job, should_stop)]
     except (TrainingError, DataError, LeakageError) as error:
         raise PromotionRefused(f"{candidate.key}: cannot be refitted: {error}") from error
+    if should_stop():
+        raise Interrupted(f"{candidate.key}: stopped with the refit done, and nothing promoted yet")
+    return weights
 
 
 def _refit_job(candidate: Candidate, today: Prepared, place: Place) -> FoldJob:

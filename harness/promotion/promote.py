@@ -13,7 +13,7 @@ from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, ModelRefused, NotBetter, PromotionRefused
 from harness.prepare import Prepared
 from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, made_as, read_candidate
-from harness.promotion.card import Card, write_card
+from harness.promotion.card import Card, use_of, write_card
 from harness.promotion.contenders import model_contender
 from harness.promotion.gate import Gate, by_the_interval, evidence_of
 from harness.promotion.making import Made, made_of
@@ -27,7 +27,15 @@ from harness.tracking.aliases import CHALLENGER, Action, Version, named_version,
 from harness.tracking.home import home_id
 from harness.tracking.mover import Mover
 from harness.tracking.registry import flaw, log_model, register
-from harness.tracking.runs import forget_refusal, own_runs, show_card, show_gate, show_report, shown_gate
+from harness.tracking.runs import (
+    USE_TAG,
+    forget_refusal,
+    own_runs,
+    show_card,
+    show_gate,
+    show_report,
+    shown_gate,
+)
 from harness.tracking.store import Store
 
 
@@ -40,7 +48,8 @@ def promote_best(
 ) -> Promotion:
     """Register a model of a study's best trial, made as `wanted`, and set the alias, where its rules allow it.
 
-    Nothing is trained, but a refit. Of the model that is the champion it changes nothing, and looks at nothing.
+    Nothing is trained, but a refit. Of the model that is the champion it changes nothing but the use that its card
+    states, and looks at nothing.
     Promotions of one model wait for each other, so each is held against the champion that the one before it left. The
     rules, passed or not, are attached to the trial's run. `force`, a reason, promotes against the rules of evidence,
     never against those of integrity, and stands on the version and in the history. What is not shown to be better than
@@ -67,7 +76,8 @@ def promote_best(
             why = flaw(client, held, wanted.graphs) if held else ""
             if held and not why:
                 forget_refusal(client, candidate.run)
-                return candidate.promoted(held.tags, held.version, None)
+                if held.tags.get(USE_TAG) == use_of(wanted):
+                    return candidate.promoted(held.tags, held.version, None)
             if not held:
                 gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
             with made_of(candidate, wanted, today, place) as model:
@@ -77,8 +87,7 @@ def promote_best(
                 )
                 if held:
                     gate.take_over(shown_gate(client, candidate.run))
-                    place.tell(f"{why}: it is registered anew, from the trial's own files")
-                    return step.promote(_known_tags(candidate, made, held))
+                    return _keep(step, held, why)
                 gate.weigh(model.rules(wanted, candidate.best.get("calibration_error")))
                 proof = _judged(step, Court(today, place, wanted.margin, by_the_interval(board)), gate)
                 return step.promote(candidate.tags(proof, force if gate.was_forced else None, made))
@@ -163,9 +172,11 @@ def _show_card(
 ) -> None:
     """Attach the card of a version that is promoted to the trial's run, and begin it on the version's page."""
     done = candidate.promoted(tags, version, None)
+    shown = card(done, tags)
     with tempfile.TemporaryDirectory() as folder:
-        text = write_card(card(done, tags), place.work, Path(folder))
-        show_card(place.store.client(), candidate.run, Path(folder), (done.model, version), text)
+        text = write_card(shown, place.work, Path(folder))
+        use = use_of(shown.wanted)
+        show_card(place.store.client(), candidate.run, Path(folder), (done.model, version), text, use)
 
 
 def _judged(step: _Step, court: Court, gate: Gate) -> Proof:
@@ -178,6 +189,17 @@ def _judged(step: _Step, court: Court, gate: Gate) -> Proof:
     except NotBetter as error:
         step.challenge(str(error))
         raise
+
+
+def _keep(step: _Step, held: Version, why: str) -> Promotion:
+    """Keep the champion: registered anew where there is a reason `why`, else with a card that states today's use."""
+    candidate, tell = step.candidate, step.mover.tell
+    if why:
+        tell(f"{why}: it is registered anew, from the trial's own files")
+        return step.promote(_known_tags(candidate, step.made, held))
+    tell(f"version {held.version} stays; its card states use and licenses as the study file does today")
+    step.show_card(held.tags, held.version)
+    return candidate.promoted(held.tags, held.version, None)
 
 
 def _known_tags(candidate: Candidate, made: str, before: Version) -> dict[str, str]:

@@ -27,6 +27,7 @@ GATE, REFUSED_GATE = (
     f"{PROMOTION}/refused.json",
 )  # of what was promoted, and was not
 REFUSED_TAG = "harness.promotion_refused"  # of a trial's run
+USE_TAG = "harness.card_use"  # of a version: digest of the use and the licenses that its card states
 MOST_OF_A_TAG = 4000  # characters
 
 
@@ -161,14 +162,20 @@ def shown_gate(client: MlflowClient, run: str) -> dict[str, Any]:
             return {}
 
 
-def show_card(client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str) -> None:
-    """Attach the files of a model's card to a trial's run, and describe the version (name, number) with its text."""
+def show_card(
+    client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str, use: str
+) -> None:
+    """Attach the files of a model's card to a trial's run, and describe the version (name, number) with its text.
+
+    The version's tag `USE_TAG` says, last of all, which use its card states.
+    """
     client.log_artifacts(run, str(folder), PROMOTION)
     rest = f"\n\n(cut here; all of it is {PROMOTION}/card.md on the trial's run)"
     shown = (
         text if len(text) <= MOST_OF_A_TAG else text[: MOST_OF_A_TAG - len(rest)].rpartition("\n")[0] + rest
     )
     client.update_model_version(*version, description=shown)
+    client.set_model_version_tag(*version, USE_TAG, use)
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:

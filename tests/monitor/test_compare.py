@@ -1,14 +1,16 @@
 """`monitor` on a real study with a champion: what is no drift is not called so, and drift is named for what it is."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from harness.config import Promote
 from harness.doctor import Examination
 from tests.monitor.conftest import NEW, Change, Shop, arrive
 
@@ -26,6 +28,22 @@ def test_pictures_of_the_same_kind_are_no_drift(shop: Shop, tmp_path: Path, caps
     assert "a smaller one may be there" in said
     assert (found["used"], found["units"], found["copies"]) == (NEW, NEW, [])
     assert found["trained_on"] == len(shop.names(held_out=False))  # held-out groups were not trained on
+
+
+@pytest.mark.parametrize("model", ["refit", "best_fold"])
+def test_a_champion_of_one_model_is_watched_by_the_fold_models_that_it_was_made_beside(
+    shop: Shop, tmp_path: Path, capsys: Capture, model: Literal["refit", "best_fold"]
+) -> None:
+    new = arrive(tmp_path / "new", 30)
+    _, ensemble, _ = shop.monitor(capsys, new)
+    shutil.copytree(shop.ran.home, tmp_path / "home")
+    other = replace(shop, ran=replace(shop.ran, home=tmp_path / "home"))
+    other.ran.promote(0, "to be watched", wanted=Promote(model=model, graphs=()))
+    capsys.readouterr()
+    code, found, _ = other.monitor(capsys, new)
+    assert (code, found["version"], ensemble["version"]) == (0, "2", "1")
+    assert found["differences"] == ensemble["differences"]
+    assert {"share", "score"} & {one["name"] for one in found["differences"]}
 
 
 @pytest.mark.parametrize(

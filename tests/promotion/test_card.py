@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.promoted import STRONG, Ran
 from harness.config import Promote
+from harness.tracking.aliases import moves
 
 STATED = Promote(graphs=(), license="CC-BY-4.0", intended_use="rings | on <b>line 2</b>")
 
@@ -36,6 +37,21 @@ def test_a_promoted_model_has_a_card_on_its_run_and_on_the_page_of_its_version(
     described = ran.client.get_model_version("tiny", done.version).description
     assert described.startswith("# Model card: tiny, version 1\n")
     assert len(described) <= 4000
+
+
+def test_the_card_follows_what_the_study_file_says_of_use_and_licenses(ran: Ran, tmp_path: Path) -> None:
+    first = ran.promote(STRONG, wanted=STATED)
+    rules = ran.gate(STRONG)["rules"]
+    assert ran.promote(STRONG, wanted=STATED.model_copy(update={"license": "MIT"})).version == first.version
+    text = card(ran, tmp_path, "card.md")
+    assert "| License of the model | MIT |" in text
+    assert f"{first.heldout_iou:.4f}, at look 1" in text, "what was proven stays"
+    assert all(f"| {rule['name']} | yes |" in text for rule in rules)
+    assert "MIT" in ran.client.get_model_version("tiny", first.version).description
+    assert (len(ran.looks()), len(moves(ran.client, "tiny"))) == (1, 1)
+    changed = ran.client.get_model_version("tiny", first.version).last_updated_timestamp
+    ran.promote(STRONG, wanted=STATED.model_copy(update={"license": "MIT"}))
+    assert ran.client.get_model_version("tiny", first.version).last_updated_timestamp == changed
 
 
 def test_the_card_of_a_forced_promotion_says_why_and_what_the_look_showed(ran: Ran, tmp_path: Path) -> None:

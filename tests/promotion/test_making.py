@@ -1,6 +1,10 @@
 """What is made of a trial: weights, views and graphs, within the study's limits."""
 
+import os
+import shutil
+import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +16,18 @@ from benchmarks.promoted import MIDDLE, PLAIN, STRONG, WEAK, Ran
 from harness.config import Promote
 from harness.data.audit import HELD_OUT
 from harness.data.split import read_split
-from harness.errors import ConfigError, ModelRefused, PromotionRefused
+from harness.errors import ConfigError, Interrupted, ModelRefused, PromotionRefused
+from harness.promotion import making
 from harness.promotion.candidate import made_as
+from harness.promotion.proof import Place
 from harness.tracking import graphs
 from harness.tracking.aliases import aliases, champion, named_version
 from harness.tracking.meant import find_model, open_version
 from harness.tracking.registry import fetch_model, open_model
 from harness.tracking.trusted import Parts
 from harness.train.checkpoint import verify
-from harness.train.foldrun import committed_result
+from harness.train.foldrun import FoldJob, ShouldStop, committed_result
+from harness.train.refit import refit
 
 
 def parts(ran: Ran, folder: Path) -> Parts:
@@ -77,6 +84,44 @@ def test_a_refit_trains_on_every_group_but_the_held_out_ones_and_is_done_once(
     changed = (folder / "weights.safetensors").stat().st_mtime_ns
     assert ran.promote(STRONG, wanted=wanted).version == done.version
     assert (folder / "weights.safetensors").stat().st_mtime_ns == changed
+
+
+def test_a_refit_that_is_stopped_goes_on_where_it_was(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, told = Promote(model="refit", graphs=()), list[str]()
+    shutil.copytree(ran.home, tmp_path / "other")
+    other = Ran(ran.folder, tmp_path / "other", ran.key)
+    folder = ran.work / "refit" / str(STRONG)
+
+    def stopped_at(step: int) -> Callable[[FoldJob, ShouldStop], Path]:
+        asked = 0
+
+        def stopped(job: FoldJob, should_stop: ShouldStop) -> Path:
+            def ask() -> bool:
+                nonlocal asked
+                asked += 1
+                if asked == step:
+                    os.kill(os.getpid(), signal.SIGINT)
+                return should_stop()
+
+            return refit(job, ask)
+
+        return stopped
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "refit", stopped_at(5))
+        patch.setattr(Ran, "place", property(lambda ran: Place(ran.store, ran.work, ran.folder, told.append)))
+        with pytest.raises(Interrupted):
+            ran.promote(STRONG, wanted=wanted)
+    assert "stopping: training ends at its next step (once more: at once)" in told
+    assert signal.getsignal(signal.SIGINT) is before
+    assert (ran.champion(), ran.looks(), folder.exists()) == (None, [], False)
+    assert ran.promote(STRONG, wanted=wanted).version == "1"
+    other.promote(STRONG, wanted=wanted)
+    whole, stopped = (one.work / "refit" / str(STRONG) / "weights.safetensors" for one in (other, ran))
+    assert stopped.read_bytes() == whole.read_bytes()
 
 
 def test_the_same_trial_made_otherwise_must_be_better_than_it_was(ran: Ran) -> None:
