@@ -11,7 +11,7 @@ endif
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check ui bench bench-audit bench-monitor bench-predict bench-promotion bench-report bench-scale bench-statistics soak lock clean
+.PHONY: help run test test-all check ui bench bench-audit bench-monitor bench-new bench-predict bench-promotion bench-report bench-scale bench-statistics soak lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-monitor: $(READY) ## how often new pictures are called drift, with drift a
 bench-promotion: $(READY) ## promotions that are no better, over four looks; the same masks in every way (long)
 	$(BIN)/python -m benchmarks.null_promotions
 	$(BIN)/python -m benchmarks.same_masks
+
+bench-new: $(READY) ## new and check on magnetic_tile's pictures alone, beside the pack's own groups (HARNESS_DATA)
+	$(BIN)/python -m benchmarks.own_data
 
 bench-predict: $(READY) ## memory at 20,000 x 20,000 px, time at 4,096 x 4,096 beside a plain loop (tens of minutes)
 	$(BIN)/python -m benchmarks.predict_memory
