@@ -137,7 +137,7 @@ def false_betters(results: Results, large: int) -> Iterator[str]:
 def powers(results: Results, large: int) -> Iterator[str]:
     """Yield the table of the share of better models found at the first look, a row a gain; then what `power` says."""
     yield f"A better model on held-out groups: share called better at look 1, {_studies(results)} a cell; in brackets"
-    yield "what the formula says of the mean paired deviation."
+    yield "what the formula of a t test says of the mean paired deviation, at the level of that look."
     yield ""
     yield from head_of(["gain in IoU", *(f"{groups} groups" for groups in POWER_GROUPS)])
     for gain in GAINS:
@@ -149,7 +149,8 @@ TABLES = {"coverage": coverages, "optimism": optimisms, "heldout": false_betters
 
 
 def _power(cell: Cell, columns: Columns) -> str:
-    said = power(cell.gain, float(np.mean(columns["deviation"])), cell.groups)
+    both_sides = 2 * level_of_look(1)
+    said = power(cell.gain, float(np.mean(columns["deviation"])), cell.groups, level=both_sides)
     return f"{_rate(columns, level_of_look(1))} ({said:.3f})"
 
 
