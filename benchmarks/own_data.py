@@ -45,7 +45,8 @@ def main() -> None:
         _timed("new", "tiles", "--images", str(pack / "images"), "--masks", str(pack / "masks"))
         _timed("check", "tiles")
         study, file = load("tiles")
-        print(f"\nrule: {study.data.group}, data.groups: {study.data.groups}\n")
+        rule = study.data.group
+        print(f"\nrule: {rule.name} {dict(rule.settings)}, data.groups: {study.data.groups}\n")
         table = pd.read_csv(pack / "instances.csv")
         told = pd.Series(
             table["source_image_id"].to_numpy(), [Path(name).stem for name in table["sample_path"]]

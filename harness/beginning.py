@@ -111,14 +111,14 @@ def _dataset(
             raise ConfigError(
                 f"--from: {source[0]!r} is not known{nearest(source[0], IMPORTS)}; known: {known}"
             )
-        if masks is not None and source[0] != "csv":
-            raise ConfigError(
-                f"--masks: goes with --images alone or --from csv; {source[0]} finds masks itself"
-            )
         folders = {"images": images, "masks": masks}
         more: dict[str, Any] = {name: _spelled(place, file) for name, place in folders.items() if place}
         more |= {"missing": missing} if missing else {}
         more |= {"classes": list(classes)} if classes else {}
+        for option in sorted(more.keys() - settings_of(DATASETS[source[0]]).keys()):
+            raise ConfigError(
+                f"--{option}: does not go with --from {source[0]}, whose files say it themselves"
+            )
         return Choice(name=source[0], settings={"path": _spelled(Path(source[1]), file), **more})
     if images is None or masks is None:
         raise ConfigError("new: say where the data are: --images DIR --masks DIR, or --from FORMAT PATH")

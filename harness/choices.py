@@ -14,9 +14,8 @@ WORDS: Mapping[Any, str] = {
     float: "a number",
     str: "a text",
     type(None): "null",
-    list: "a list",
-    dict: "settings",
 }
+YAML = {True: "true", False: "false"}
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
@@ -70,17 +69,17 @@ def _bound(function: Callable[..., T], settings: dict[str, Any]) -> Callable[...
 
 def _check_type(where: str, value: object, parameter: inspect.Parameter) -> None:
     if not _fits(value, parameter.annotation):
-        came = WORDS.get(type(value), type(value).__name__)
-        raise ConfigError(f"{where}: {value!r} is {came}; it must be {_words(parameter.annotation)}")
+        came = YAML[value] if isinstance(value, bool) else repr(value)
+        raise ConfigError(f"{where}: {came}; it must be {_words(parameter.annotation)}")
 
 
 def _words(annotation: Any) -> str:
     """Return in words of YAML what a value of a type is."""
     options = get_args(annotation)
     if get_origin(annotation) in (list, tuple):
-        return f"a list of which each is {_words(options[0])}"
-    if options:
-        return " or ".join(map(_words, options))
+        return f"a list, each of it {_words(options[0])}"
+    if options:  # a union; the shorter word first, so that a list's words end it
+        return " or ".join(sorted(map(_words, options), key=len))
     return WORDS.get(annotation, str(annotation))
 
 

@@ -15,7 +15,9 @@ def add_own_options(one: argparse.ArgumentParser, verb: str) -> None:
 
 def _new(one: argparse.ArgumentParser) -> None:
     one.add_argument("--images", metavar="DIR", type=Path, help="folder of pictures")
-    one.add_argument("--masks", metavar="DIR", type=Path, help="folder of masks; may be the same")
+    one.add_argument(
+        "--masks", metavar="DIR", type=Path, help="folder of masks; may be the same (also of --from csv)"
+    )
     text = "annotations of a tool: coco, yolo, labelme, cvat, voc, mvtec, kolektor, supervisely, csv"
     one.add_argument("--from", dest="source", metavar=("FORMAT", "PATH"), nargs=2, help=text)
     text = "pictures without a mask or label file: clean takes them as showing no target"

@@ -35,13 +35,13 @@ def test_positional_parameters_are_no_settings() -> None:
     [
         ("scald", {}, "size: 'scald' is not known, did you mean 'scaled'?; known: needy, scaled"),
         ("scaled", {"facto": 1.0}, "size.scaled.facto: 'scaled' has no such setting, did you mean 'factor'?"),
-        ("scaled", {"factor": "big"}, "size.scaled.factor: 'big' is a text; it must be a number"),
-        ("scaled", {"factor": True}, "size.scaled.factor: True is true or false; it must be a number"),
-        ("scaled", {"steps": 1.5}, "size.scaled.steps: 1.5 is a number; it must be a whole number"),
+        ("scaled", {"factor": "big"}, "size.scaled.factor: 'big'; it must be a number"),
+        ("scaled", {"factor": True}, "size.scaled.factor: true; it must be a number"),
+        ("scaled", {"steps": 1.5}, "size.scaled.steps: 1.5; it must be a whole number"),
         (
             "scaled",
             {"names": ["a", 1]},
-            "size.scaled.names: ['a', 1] is a list; it must be a list of which each is a text or null",
+            "size.scaled.names: ['a', 1]; it must be null or a list, each of it a text",
         ),
         ("needy", {}, "size.needy.factor: missing; 'needy' needs it"),
     ],

@@ -3,10 +3,10 @@
 After the model cards of Mitchell et al. (Model Cards for Model Reporting, 2019); filled from what is recorded.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,15 @@ from harness.config import Promote
 from harness.promotion.candidate import CLAIM_TAG, FORCED_TAG, Promotion
 from harness.promotion.gate import Gate
 from harness.promotion.making import Made
+from harness.promotion.rule import Rule
 from harness.report.gallery import gallery
 from harness.report.leaderboard import Leaderboard
 from harness.report.markup import document, pairs, paragraph, section, table
 from harness.report.words import verdict, warnings
 from harness.train.checkpoint import write_synced
 
-MARKDOWN, PAGE = "card.md", "card.html"
+MARKDOWN, PAGE, DOCUMENT = "card.md", "card.html", "card.json"
+USE, RULES = "Use", "Rules of its promotion"  # parts
 SCORES = {  # of single fold models on their own folds, and what they are called
     "iou_pooled": "IoU, all counts summed",
     "iou_cross_fitted": "IoU at thresholds that other folds chose",
@@ -56,6 +58,33 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A card in words: its title, of which model it is, and its parts."""
+
+    title: str
+    model: str
+    parts: Sequence[Part]
+
+    @property
+    def use(self) -> Mapping[str, str]:
+        """Return what it states of use and licenses."""
+        return self._part(USE).facts
+
+    @property
+    def rules(self) -> list[Rule]:
+        """Return the rules that its model was promoted by."""
+        rows = (self._part(RULES).table or ((), ()))[1]
+        return [Rule(name, passed == "yes", found, asked) for name, passed, found, asked in rows]
+
+    def with_use(self, use: Mapping[str, str]) -> "Written":
+        """Return the card with another part on use and licenses."""
+        return replace(self, parts=[replace(p, facts=use) if p.title == USE else p for p in self.parts])
+
+    def _part(self, title: str) -> Part:
+        return next((part for part in self.parts if part.title == title), Part(title))
+
+
+@dataclass(frozen=True)
 class Card:
     """What is known of a model that is promoted, from the study, its rules and the model itself."""
 
@@ -66,22 +95,23 @@ class Card:
     promotion: Promotion
     tags: Mapping[str, str]
 
-    @property
-    def title(self) -> str:
-        return f"Model card: {self.promotion.model}, version {self.promotion.version}"
+    def written(self) -> Written:
+        """Return the card in words."""
+        title = f"Model card: {self.promotion.model}, version {self.promotion.version}"
+        return Written(title, self.promotion.model, tuple(self.parts()))
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts of the card, in order."""
         facts, best = self.board.facts, self._best
         yield Part("What is claimed", self._claims())
         yield Part("The model", facts=self._model())
-        yield Part("Use", facts=self._use())
+        yield Part(USE, facts=use_of(self.wanted, self.board.facts["description"]))
         yield Part("Data", facts=_data(facts))
         yield Part("Protocol", verdict(self.board)[:1], _protocol(facts, best))
         yield Part("Scores, out of fold", table=(("score", "value", "95 % interval"), list(self._scores())))
         yield Part("Scores of the promoted model", facts=self._own_scores())
         rules = [(r.name, "yes" if r.passed else "no", r.found, r.asked) for r in self.gate.rules]
-        yield Part("Rules of its promotion", table=(("rule", "passed", "found", "asked for"), rules))
+        yield Part(RULES, table=(("rule", "passed", "found", "asked for"), rules))
         yield Part("Limits", [*LIMITS, *warnings(self.board)])
 
     @property
@@ -109,14 +139,6 @@ class Card:
             "Graphs": graphs,
             "Time": f"{model.seconds:.3g} s a picture, the median of a few, where it was promoted",
             "Trial": f"{self.board.facts['key']}, trial {self.promotion.trial}",
-        }
-
-    def _use(self) -> dict[str, str]:
-        return {
-            "Intended use": self.wanted.intended_use,
-            "About": self.board.facts["description"] or "not stated",
-            "License of the model": self.wanted.license,
-            "License of the data": self.wanted.data_license,
         }
 
     def _scores(self) -> Iterator[tuple[str, str, str]]:
@@ -155,21 +177,34 @@ class Card:
         return known | {"Calibration error": "not measured" if error is None else f"{error:.4f}"}
 
 
-def use_of(wanted: Promote) -> str:
-    """Return the digest of what a study file says of use and licenses."""
-    said = json.dumps([wanted.intended_use, wanted.license, wanted.data_license])
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+def use_of(wanted: Promote, description: str) -> dict[str, str]:
+    """Return what a study file says of use and licenses, as a card states it."""
+    return {
+        "Intended use": wanted.intended_use,
+        "About": description or "not stated",
+        "License of the model": wanted.license,
+        "License of the data": wanted.data_license,
+    }
 
 
-def write_card(card: Card, work: Path, folder: Path) -> str:
-    """Write a card as Markdown and as a page with the study's gallery; return the Markdown."""
-    parts = list(card.parts())
-    text = "\n".join([f"# {card.title}", "", *(line for part in parts for line in _markdown(part))])
+def read_card(text: bytes) -> Written | None:
+    """Return a card from its JSON; None where that cannot be read."""
+    try:
+        known = json.loads(text)
+        return Written(known["title"], known["model"], tuple(Part(**part) for part in known["parts"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def write_card(card: Written, work: Path, folder: Path) -> str:
+    """Write a card as Markdown, as JSON, and as a page with the study's gallery; return the Markdown."""
+    text = "\n".join([f"# {card.title}", "", *(line for part in card.parts for line in _markdown(part))])
     folder.mkdir(parents=True, exist_ok=True)
     write_synced(folder / MARKDOWN, text.encode())
+    write_synced(folder / DOCUMENT, json.dumps(asdict(card), indent=1).encode())
     shown = section("What it misses and invents, out of fold", gallery(work / "report"))
-    body = [section(part.title, *_html(part)) for part in parts]
-    header = f"<header>{paragraph(card.title, 'soft')}<h1>{card.promotion.model}</h1></header>"
+    body = [section(part.title, *_html(part)) for part in card.parts]
+    header = f"<header>{paragraph(card.title, 'soft')}<h1>{escape(card.model)}</h1></header>"
     write_synced(folder / PAGE, document(card.title, header, *body, shown).encode())
     return text
 

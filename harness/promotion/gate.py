@@ -67,10 +67,10 @@ class Gate:
         """Tell whether it went on against a rule."""
         return self.force is not None and not all(rule.passed for rule in self.rules)
 
-    def take_over(self, earlier: Mapping[str, Any]) -> None:
+    def take_over(self, earlier: Sequence[Rule]) -> None:
         """Take the rules that were looked at when what is registered anew was promoted, but those looked at now."""
         now = {rule.name for rule in self.rules}
-        self.rules += [Rule(**rule) for rule in earlier.get("rules", []) if rule["name"] not in now]
+        self.rules += [rule for rule in earlier if rule.name not in now]
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON."""

@@ -16,7 +16,7 @@ from harness.config import Promote
 from harness.data.audit import HELD_OUT
 from harness.data.cache import build_cache
 from harness.data.split import freeze
-from harness.errors import DataError, Interrupted, LeakageError, PromotionRefused, TrainingError
+from harness.errors import Blocked, DataError, Interrupted, LeakageError, PromotionRefused, TrainingError
 from harness.prepare import Prepared
 from harness.promotion.candidate import Candidate
 from harness.promotion.contenders import Stored
@@ -27,6 +27,7 @@ from harness.stopping import noting_stops
 from harness.tracking.graphs import Graphs, make_graphs
 from harness.tracking.registry import open_model
 from harness.tracking.served_model import Segmenter
+from harness.train.checkpoint import is_committed
 from harness.train.foldrun import FoldJob
 from harness.train.refit import NOTHING, refit, whole
 
@@ -94,14 +95,21 @@ def _weights(candidate: Candidate, wanted: Promote, today: Prepared, place: Plac
     if wanted.model == "best_fold":
         return [max(candidate.folds, key=lambda fold: (fold.iou, -fold.fold)).weights]
     job = _refit_job(candidate, today, place)
-    place.tell(
-        f"{candidate.key}: trained once more on every group but the held-out ones (promote.model: refit)"
-    )
+    if not is_committed(job.final):
+        place.tell(
+            f"{candidate.key}: trained once more on every group but the held-out ones (promote.model: refit)"
+        )
     try:
         with noting_stops(place.tell) as should_stop:
             weights = [refit(job, should_stop)]
     except (TrainingError, DataError, LeakageError) as error:
         raise PromotionRefused(f"{candidate.key}: cannot be refitted: {error}") from error
+    except Blocked:
+        raise
+    except Interrupted as error:
+        raise Interrupted(
+            f"{candidate.key}: its refit is stopped, and is kept up to its last step"
+        ) from error
     if should_stop():
         raise Interrupted(f"{candidate.key}: stopped with the refit done, and nothing promoted yet")
     return weights

@@ -13,7 +13,7 @@ from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, ModelRefused, NotBetter, PromotionRefused
 from harness.prepare import Prepared
 from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, made_as, read_candidate
-from harness.promotion.card import Card, use_of, write_card
+from harness.promotion.card import DOCUMENT, Card, Written, read_card, use_of, write_card
 from harness.promotion.contenders import model_contender
 from harness.promotion.gate import Gate, by_the_interval, evidence_of
 from harness.promotion.making import Made, made_of
@@ -23,19 +23,11 @@ from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.report.table import as_note
 from harness.search.database import optuna_url
 from harness.search.lock import DriverLock, only_promotion
-from harness.tracking.aliases import CHALLENGER, Action, Version, named_version, versions
+from harness.tracking.aliases import CHALLENGER, STUDY_TAG, Action, Version, named_version, versions
 from harness.tracking.home import home_id
 from harness.tracking.mover import Mover
 from harness.tracking.registry import flaw, log_model, register
-from harness.tracking.runs import (
-    USE_TAG,
-    forget_refusal,
-    own_runs,
-    show_card,
-    show_gate,
-    show_report,
-    shown_gate,
-)
+from harness.tracking.runs import forget_refusal, own_runs, show_card, show_gate, show_report, shown_card
 from harness.tracking.store import Store
 
 
@@ -49,7 +41,7 @@ def promote_best(
     """Register a model of a study's best trial, made as `wanted`, and set the alias, where its rules allow it.
 
     Nothing is trained, but a refit. Of the model that is the champion it changes nothing but the use that its card
-    states, and looks at nothing.
+    states, and looks at nothing where that is the candidate.
     Promotions of one model wait for each other, so each is held against the champion that the one before it left. The
     rules, passed or not, are attached to the trial's run. `force`, a reason, promotes against the rules of evidence,
     never against those of integrity, and stands on the version and in the history. What is not shown to be better than
@@ -71,13 +63,13 @@ def promote_best(
         gate.hold("leaks", "none today, on its split", partial(_refuse_leaks_of_today, facts, today.report))
         made = made_as(wanted, len(candidate.folds))
         with only_promotion(optuna_url(place.home), facts["name"], place.tell) as lock:
-            before = mover.settle()
+            if (before := mover.settle()) is not None:
+                _state_use(place, before, use_of(wanted, facts["description"]))
             held = before if before and candidate.is_in(before, made) else None
             why = flaw(client, held, wanted.graphs) if held else ""
             if held and not why:
                 forget_refusal(client, candidate.run)
-                if held.tags.get(USE_TAG) == use_of(wanted):
-                    return candidate.promoted(held.tags, held.version, None)
+                return candidate.promoted(held.tags, held.version, None)
             if not held:
                 gate.weigh(evidence_of(board, candidate.best, unseen=is_provable(today)))
             with made_of(candidate, wanted, today, place) as model:
@@ -86,8 +78,10 @@ def promote_best(
                     candidate, model, made, before, mover, lock, partial(_show_card, place, candidate, card)
                 )
                 if held:
-                    gate.take_over(shown_gate(client, candidate.run))
-                    return _keep(step, held, why)
+                    known = _card_of(place.store, held)
+                    gate.take_over(known.rules if known else [])
+                    place.tell(f"{why}: it is registered anew, from the trial's own files")
+                    return step.promote(_known_tags(candidate, made, held))
                 gate.weigh(model.rules(wanted, candidate.best.get("calibration_error")))
                 proof = _judged(step, Court(today, place, wanted.margin, by_the_interval(board)), gate)
                 return step.promote(candidate.tags(proof, force if gate.was_forced else None, made))
@@ -172,11 +166,29 @@ def _show_card(
 ) -> None:
     """Attach the card of a version that is promoted to the trial's run, and begin it on the version's page."""
     done = candidate.promoted(tags, version, None)
-    shown = card(done, tags)
+    _attach_card(place.store, card(done, tags).written(), place.work, candidate.run, version)
+
+
+def _attach_card(store: Store, card: Written, work: Path, run: str, version: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        text = write_card(shown, place.work, Path(folder))
-        use = use_of(shown.wanted)
-        show_card(place.store.client(), candidate.run, Path(folder), (done.model, version), text, use)
+        text = write_card(card, work, Path(folder))
+        show_card(store.client(), run, Path(folder), (card.model, version), text)
+
+
+def _card_of(store: Store, version: Version) -> Written | None:
+    """Return the card that a version was promoted with; None where it has none that can be read."""
+    text = shown_card(store.client(), version.run_id, version.version, DOCUMENT)
+    return None if text is None else read_card(text)
+
+
+def _state_use(place: Place, champion: Version, use: Mapping[str, str]) -> None:
+    """Let the champion's card state use and licenses as the study file does today; nothing else of it changes."""
+    card = _card_of(place.store, champion)
+    if card is None or card.use == use:
+        return
+    place.tell(f"version {champion.version}: its card states use and licenses as the study file does today")
+    work = place.home / "work" / champion.tags.get(STUDY_TAG, place.work.name)
+    _attach_card(place.store, card.with_use(use), work, champion.run_id, champion.version)
 
 
 def _judged(step: _Step, court: Court, gate: Gate) -> Proof:
@@ -189,17 +201,6 @@ def _judged(step: _Step, court: Court, gate: Gate) -> Proof:
     except NotBetter as error:
         step.challenge(str(error))
         raise
-
-
-def _keep(step: _Step, held: Version, why: str) -> Promotion:
-    """Keep the champion: registered anew where there is a reason `why`, else with a card that states today's use."""
-    candidate, tell = step.candidate, step.mover.tell
-    if why:
-        tell(f"{why}: it is registered anew, from the trial's own files")
-        return step.promote(_known_tags(candidate, step.made, held))
-    tell(f"version {held.version} stays; its card states use and licenses as the study file does today")
-    step.show_card(held.tags, held.version)
-    return candidate.promoted(held.tags, held.version, None)
 
 
 def _known_tags(candidate: Candidate, made: str, before: Version) -> dict[str, str]:

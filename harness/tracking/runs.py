@@ -27,7 +27,6 @@ GATE, REFUSED_GATE = (
     f"{PROMOTION}/refused.json",
 )  # of what was promoted, and was not
 REFUSED_TAG = "harness.promotion_refused"  # of a trial's run
-USE_TAG = "harness.card_use"  # of a version: digest of the use and the licenses that its card states
 MOST_OF_A_TAG = 4000  # characters
 
 
@@ -153,29 +152,30 @@ def forget_refusal(client: MlflowClient, run: str) -> None:
         client.delete_tag(run, REFUSED_TAG)
 
 
-def shown_gate(client: MlflowClient, run: str) -> dict[str, Any]:
-    """Return the rules that a trial was promoted by; nothing where they are not there."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            return dict(json.loads(Path(client.download_artifacts(run, GATE, folder)).read_bytes()))
-        except (OSError, ValueError, MlflowException):
-            return {}
-
-
-def show_card(
-    client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str, use: str
-) -> None:
-    """Attach the files of a model's card to a trial's run, and describe the version (name, number) with its text.
-
-    The version's tag `USE_TAG` says, last of all, which use its card states.
-    """
-    client.log_artifacts(run, str(folder), PROMOTION)
-    rest = f"\n\n(cut here; all of it is {PROMOTION}/card.md on the trial's run)"
+def show_card(client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str) -> None:
+    """Attach the files of a version's card to its trial's run, and describe (name, number) with its text."""
+    place = _card_folder(version[1])
+    client.log_artifacts(run, str(folder), place)
+    rest = f"\n\n(cut here; all of it is {place}/card.md on the trial's run)"
     shown = (
         text if len(text) <= MOST_OF_A_TAG else text[: MOST_OF_A_TAG - len(rest)].rpartition("\n")[0] + rest
     )
     client.update_model_version(*version, description=shown)
-    client.set_model_version_tag(*version, USE_TAG, use)
+
+
+def shown_card(client: MlflowClient, run: str, version: str, name: str) -> bytes | None:
+    """Return a file of a version's card from its trial's run; None where there is none, as of older versions."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(
+                client.download_artifacts(run, f"{_card_folder(version)}/{name}", folder)
+            ).read_bytes()
+        except (OSError, MlflowException):
+            return None
+
+
+def _card_folder(version: str) -> str:
+    return f"{PROMOTION}/version-{version}"
 
 
 def attached_report(runs: OwnRuns | None, study: str) -> bytes:

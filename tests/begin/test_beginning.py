@@ -59,11 +59,12 @@ def test_a_study_file_is_written_that_check_takes(
 def test_a_table_with_sources_keeps_them(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own)
     table = pd.read_csv(own / "demo" / "instances.csv")
-    table.to_csv(own / "demo" / "mine.csv", index=False)
-    assert main(["new", "table", "--from", "csv", "demo/mine.csv"]) == 0
+    bare = table["mask_path"].str.removeprefix("masks/")
+    table.assign(mask_path=bare).to_csv(own / "demo" / "mine.csv", index=False)
+    assert main(["new", "table", "--from", "csv", "demo/mine.csv", "--masks", "demo/masks"]) == 0
     study = read_study(own / "studies" / "table.yaml", cuda=False)
     assert study.data.group is None
-    assert study.data.dataset.settings["path"] == "../demo/mine.csv"
+    assert study.data.dataset.settings == {"path": "../demo/mine.csv", "masks": "../demo/masks"}
 
 
 WRONG = [
@@ -71,7 +72,12 @@ WRONG = [
     (["new", "n", "--images", "pictures"], 2, "say where the data are"),
     (["new", "../n m", "--images", "pictures", "--masks", "labels"], 2, "is no name for a study"),
     (["new", "n", "--from", "cocoo", "demo"], 2, "'cocoo' is not known, did you mean 'coco'?"),
-    (["new", "n", "--from", "coco", "demo", "--masks", "labels"], 2, "--masks: goes with --images"),
+    (["new", "n", "--from", "coco", "demo", "--masks", "labels"], 2, "--masks: does not go with --from coco"),
+    (
+        ["new", "n", "--from", "csv", "t.csv", "--missing", "clean"],
+        2,
+        "--missing: does not go with --from csv",
+    ),
     (
         ["new", "n", "--images", "pictures", "--masks", "labels", "--classes", "a"],
         2,

@@ -203,7 +203,7 @@ def test_the_input_is_left_as_it_was() -> None:
         ({"reference": {"droput": 0.1}}, r"augment\.recipe\.reference\.droput: .* did you mean 'dropout'\?"),
         ({"flips": {"p": 0.1}}, r"'flips' has no such setting; it takes: no settings"),
         ({"reference": {"dropout": 2.0}}, r"augment\.recipe\.reference\.dropout: 2\.0 is no probability"),
-        ({"reference": {"dropout": "often"}}, r"'often' is a text; it must be a number"),
+        ({"reference": {"dropout": "often"}}, r"'often'; it must be a number"),
         (
             {"reference": {"dropout": 0.1, "erased": 1}},
             r"augment\.recipe\.reference\.erased: 1; .* 255 .* or 0",

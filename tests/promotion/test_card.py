@@ -3,16 +3,21 @@
 import re
 from pathlib import Path
 
-from benchmarks.promoted import STRONG, Ran
+import pytest
+
+from benchmarks.promoted import STRONG, WEAK, Ran
 from harness.config import Promote
+from harness.errors import PromotionRefused
+from harness.promotion.promote import roll_back
 from harness.tracking.aliases import moves
 
 STATED = Promote(graphs=(), license="CC-BY-4.0", intended_use="rings | on <b>line 2</b>")
 
 
-def card(ran: Ran, folder: Path, name: str) -> str:
+def card(ran: Ran, folder: Path, name: str, version: str = "1") -> str:
+    run = ran.client.get_model_version("tiny", version).run_id
     return Path(
-        ran.client.download_artifacts(ran.run_of(STRONG), f"promotion/{name}", str(folder))
+        ran.client.download_artifacts(run, f"promotion/version-{version}/{name}", str(folder))
     ).read_text()
 
 
@@ -39,19 +44,29 @@ def test_a_promoted_model_has_a_card_on_its_run_and_on_the_page_of_its_version(
     assert len(described) <= 4000
 
 
-def test_the_card_follows_what_the_study_file_says_of_use_and_licenses(ran: Ran, tmp_path: Path) -> None:
+def test_the_card_of_the_champion_follows_what_the_study_file_says_of_use_and_licenses(
+    ran: Ran, tmp_path: Path
+) -> None:
     first = ran.promote(STRONG, wanted=STATED)
-    rules = ran.gate(STRONG)["rules"]
-    assert ran.promote(STRONG, wanted=STATED.model_copy(update={"license": "MIT"})).version == first.version
-    text = card(ran, tmp_path, "card.md")
-    assert "| License of the model | MIT |" in text
-    assert f"{first.heldout_iou:.4f}, at look 1" in text, "what was proven stays"
-    assert all(f"| {rule['name']} | yes |" in text for rule in rules)
-    assert "MIT" in ran.client.get_model_version("tiny", first.version).description
-    assert (len(ran.looks()), len(moves(ran.client, "tiny"))) == (1, 1)
-    changed = ran.client.get_model_version("tiny", first.version).last_updated_timestamp
-    ran.promote(STRONG, wanted=STATED.model_copy(update={"license": "MIT"}))
-    assert ran.client.get_model_version("tiny", first.version).last_updated_timestamp == changed
+    fold = STATED.model_copy(update={"model": "best_fold"})
+    second = ran.promote(STRONG, "to have another version of the same trial", wanted=fold)
+    own = {n: (card(ran, tmp_path, "card.md", n), card(ran, tmp_path, "card.html", n)) for n in ("1", "2")}
+    assert roll_back(ran.store, ran.home, "tiny", "", print) == (second.version, first.version)
+    looks, told = ran.looks(), moves(ran.client, "tiny")
+
+    changed = STATED.model_copy(update={"license": "MIT <1>"})
+    assert ran.promote(STRONG, wanted=changed).version == first.version
+    for n, name in enumerate(("card.md", "card.html")):
+        stated = "MIT &lt;1>" if name == "card.md" else "MIT &lt;1&gt;"
+        assert card(ran, tmp_path, name) == own["1"][n].replace("CC-BY-4.0", stated)
+        assert card(ran, tmp_path, name, "2") == own["2"][n]
+    assert "MIT" in ran.client.get_model_version("tiny", "1").description
+    assert "MIT" not in ran.client.get_model_version("tiny", "2").description
+    assert (ran.looks(), moves(ran.client, "tiny")) == (looks, told), "nothing else changed"
+
+    with pytest.raises(PromotionRefused):
+        ran.promote(WEAK, wanted=changed.model_copy(update={"intended_use": "line 3"}))
+    assert "| Intended use | line 3 |" in card(ran, tmp_path, "card.md"), "whichever trial is held against it"
 
 
 def test_the_card_of_a_forced_promotion_says_why_and_what_the_look_showed(ran: Ran, tmp_path: Path) -> None:

@@ -25,9 +25,12 @@ from harness.tracking.aliases import aliases, champion, named_version
 from harness.tracking.meant import find_model, open_version
 from harness.tracking.registry import fetch_model, open_model
 from harness.tracking.trusted import Parts
+from harness.train import foldrun
 from harness.train.checkpoint import verify
 from harness.train.foldrun import FoldJob, ShouldStop, committed_result
 from harness.train.refit import refit
+from harness.train.resume import restore
+from harness.train.snapshot import Snapshot
 
 
 def parts(ran: Ran, folder: Path) -> Parts:
@@ -113,12 +116,18 @@ def test_a_refit_that_is_stopped_goes_on_where_it_was(
     with monkeypatch.context() as patch:
         patch.setattr(making, "refit", stopped_at(5))
         patch.setattr(Ran, "place", property(lambda ran: Place(ran.store, ran.work, ran.folder, told.append)))
-        with pytest.raises(Interrupted):
+        with pytest.raises(Interrupted, match="its refit is stopped, and is kept up to its last step"):
             ran.promote(STRONG, wanted=wanted)
     assert "stopping: training ends at its next step (once more: at once)" in told
     assert signal.getsignal(signal.SIGINT) is before
     assert (ran.champion(), ran.looks(), folder.exists()) == (None, [], False)
-    assert ran.promote(STRONG, wanted=wanted).version == "1"
+    restored = list[Snapshot]()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            foldrun, "restore", lambda training, found: (restored.append(found), restore(training, found))
+        )
+        assert ran.promote(STRONG, wanted=wanted).version == "1"
+    assert len(restored) == 1
     other.promote(STRONG, wanted=wanted)
     whole, stopped = (one.work / "refit" / str(STRONG) / "weights.safetensors" for one in (other, ran))
     assert stopped.read_bytes() == whole.read_bytes()

@@ -228,7 +228,7 @@ def test_without_held_out_groups_a_first_promotion_says_that_nothing_is_proven_a
     assert (first.look, first.heldout_iou, first.heldout_worth) == (None, None, {})
     assert first.threshold_sentence.endswith("(ensemble of 2 folds) and its calibration are not measured")
     card = Path(
-        ran.client.download_artifacts(ran.run_of(WEAK), "promotion/card.md", str(tmp_path))
+        ran.client.download_artifacts(ran.run_of(WEAK), "promotion/version-1/card.md", str(tmp_path))
     ).read_text()
     for score in ("IoU on held-out groups", "Threshold", "Calibration error"):
         assert f"| {score} | not measured |" in card

@@ -142,7 +142,12 @@ ACTIONS: dict[str, Action] = {
         unsure=REPAIR,
     ),
     "G3": Action("groups", "say which ids are parts of one thing by data.group, if they are"),
-    "G2": Action("groups", "give pictures of one physical thing one group (source_image_id or data.group)"),
+    "G2": Action(
+        "groups",
+        "give pictures of one physical thing one group (source_image_id or data.group)",
+        "setting",
+        "data.group",
+    ),
     "T1": Action("groups", "see whether neighbors in time show one thing, and give these one id"),
     "D9": Action("groups", "group by hand what could not be recognized", "image"),
     "C1": Action(
@@ -163,7 +168,9 @@ ACTIONS: dict[str, Action] = {
         "image",
     ),
     "M2": Action(
-        "labels", "see whether empty masks are meant, and leave out pictures without a valid pixel", "image"
+        "labels",
+        "see whether so many empty masks, or none, are meant, and leave out pictures without a valid pixel",
+        "image",
     ),
     "M5": Action("labels", "correct masks that are filled wrongly", "image"),
     "M3": Action("labels", "leave out pictures that are all black, white or constant", "image"),

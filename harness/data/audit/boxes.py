@@ -41,7 +41,8 @@ def overlapping_crops(samples: pd.DataFrame, split: Assignment) -> Finding:
     }
     text = (
         f"{items[0]['first']!r} and {items[0]['second']!r} share {items[0]['shared']:.0%} of the smaller crop, by "
-        f"their boxes, and stand in two groups; give both one source_image_id{more(len(items) - 1, 'pair')}."
+        f"their boxes, and stand in two groups; give both one group (source_image_id or data.group)"
+        f"{more(len(items) - 1, 'pair')}."
     )
     return Finding(*HEAD, "fail", "fail", len(rows), len(leaked) / len(samples), text, items)
 

@@ -47,7 +47,8 @@ def group_ids(samples: pd.DataFrame, split: Assignment) -> Finding:
     if blank.any():
         rows = samples.loc[blank.to_numpy(), "sample"].astype(str)
         summary = (
-            f"{rows.iloc[0]!r} has a blank source_image_id; name what it shows{more(len(rows) - 1, 'image')}."
+            f"{rows.iloc[0]!r} has a blank group (source_image_id or data.group); name what it shows"
+            f"{more(len(rows) - 1, 'image')}."
         )
         return _ids_finding(title, "fail", rows, summary)
     alike = _alike(groups)

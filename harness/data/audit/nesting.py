@@ -58,8 +58,8 @@ def _torn(samples: pd.DataFrame, column: str, names: list[str]) -> Finding:
     affected = int(samples[column].isin(names).sum())
     both = " and ".join(repr(item["group"]) for item in items[:2])
     text = (
-        f"The {column} {items[0]['id']!r} stands in groups {both}; give it one source_image_id"
-        f"{more(len(names) - 1, column)}."
+        f"The {column} {items[0]['id']!r} stands in groups {both}; give its pictures one group (source_image_id or "
+        f"data.group){more(len(names) - 1, column)}."
     )
     return Finding(*HEAD, "fail", "fail", affected, affected / len(samples), text, items)
 
@@ -73,6 +73,6 @@ def _told(
     rows = np.asarray(samples["group"].isin(among.index))
     text = (
         f"Groups {first[0]!r} and {first[1]!r} begin alike and stand apart: if {items[0]['begins']!r} is one thing, "
-        f"make it the source_image_id{more(len(apart) - 1, 'beginning')}."
+        f"make it the group (source_image_id or data.group){more(len(apart) - 1, 'beginning')}."
     )
     return Finding(*HEAD, "info", "warn", int(rows.sum()), float(rows.mean()), text, items)

@@ -25,7 +25,9 @@ def vanishing_objects(samples: pd.DataFrame, split: Assignment) -> Finding:
             f"in {first!r}{rest}; {_remedy(samples)}; at {samples['shown'].max()} px {few}."
         )
     else:
-        text = f"{few}, the first in {first!r}{rest}; look whether they are meant, and raise data.size if they are."
+        small = (samples["shown"] < samples[["height", "width"]].max(axis=1)).to_numpy()[hit].any()
+        remedy = "; raise data.size if they are" if small else "; they are as small in the files themselves"
+        text = f"{few}, the first in {first!r}{rest}; look whether they are meant{remedy}."
     columns = {"lost": "lost", "tiny": "tiny", "objects": "objects", "smallest px": "smallest_px"}
     worse = samples["lost"].to_numpy() + samples["tiny"].to_numpy() / (1 + tiny)
     return warned(HEAD, samples, hit, text, columns | {"kept from data.size": "keeps_at"}, worse)

@@ -23,6 +23,7 @@ CROWDS = ("ignore", "fill")
 MISSING = "an object without outline and without box"
 
 Names = dict[int | str, str]
+CocoText = tuple[Path, dict[str, Any]]  # a file, and what it says
 T = TypeVar("T")
 
 
@@ -96,14 +97,13 @@ def _documents(place: Path, left: Left) -> Iterator[tuple[Path, dict[str, Any]]]
     raise DataError(f"{place}: holds no JSON file of COCO, with {', '.join(PARTS)}; name the file as path")
 
 
-def _without_keypoints(
-    found: Sequence[tuple[Path, dict[str, Any]]], left: Left
-) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield all files but those of key points, which repeat the objects of the instances beside them."""
-    with_points = {file for file, document in found if _names_keypoints(document)}
+def _without_keypoints(found: Sequence[CocoText], left: Left) -> Iterator[CocoText]:
+    """Yield all files but those of key points whose pictures stand in the other ones, with the same objects."""
+    others = [document for _, document in found if not _names_keypoints(document)]
+    known = {name for document in others for name in _file_names(document)}
     for file, document in found:
-        if file in with_points and len(with_points) < len(found):
-            left.add("of key points, which repeat objects of the other files", file.name, what="JSON file")
+        if _names_keypoints(document) and (names := _file_names(document)) and names <= known:
+            left.add("of key points, and its pictures stand in the other files", file.name, what="JSON file")
         else:
             yield file, document
 
@@ -111,7 +111,16 @@ def _without_keypoints(
 def _names_keypoints(document: dict[str, Any]) -> bool:
     categories = document["categories"]
     return isinstance(categories, list) and any(
-        isinstance(one, dict) and "keypoints" in one for one in categories
+        isinstance(one, dict) and bool(one.get("keypoints")) for one in categories
+    )
+
+
+def _file_names(document: dict[str, Any]) -> set[str]:
+    images = document["images"]
+    return (
+        {str(one.get("file_name")) for one in images if isinstance(one, dict)}
+        if isinstance(images, list)
+        else set()
     )
 
 
@@ -184,10 +193,9 @@ def _listed(path: Path, document: dict[str, Any]) -> dict[int | str, Listed]:
 
 
 def _size(image: dict[str, Any], where: str) -> Size | None:
-    sides = [(name, image.get(name)) for name in ("width", "height")]
-    if any(value is None for _, value in sides):
+    if image.get("width") is None and image.get("height") is None:
         return None
-    width, height = (integer(value, f"{where}.{name}", lowest=1) for name, value in sides)
+    width, height = (integer(image.get(side), f"{where}.{side}", lowest=1) for side in ("width", "height"))
     return width, height
 
 

@@ -29,6 +29,7 @@ from harness.data.rows import Rows, existing
 from harness.errors import DataError
 
 FORM = "labelme"
+TURNED = ("oriented_rectangle", "rotation")  # the second of relatives of LabelMe
 FLAWS = {"line": LINE, "linestrip": LINE, "point": POINT, "points": POINT}
 
 
@@ -95,11 +96,11 @@ def _listed(file: Path, root: Path, left: Left, *, one: bool, flat: bool) -> Lis
 
 
 def _size(document: dict[str, Any], where: str) -> Size | None:
-    """Return the size as the file says it; relatives of LabelMe leave sides out, and the picture tells then."""
-    sides = [(name, document.get(name)) for name in ("imageWidth", "imageHeight")]
-    if any(value is None for _, value in sides):
+    if document.get("imageWidth") is None and document.get("imageHeight") is None:
         return None
-    width, height = (integer(value, f"{where}, {name}", lowest=1) for name, value in sides)
+    width, height = (
+        integer(document.get(s), f"{where}, {s}", lowest=1) for s in ("imageWidth", "imageHeight")
+    )
     return width, height
 
 
@@ -121,7 +122,9 @@ def _object(shape: dict[str, Any], where: str) -> Object:
         return outlined(name, [points])
     if kind in FLAWS:
         return Object(name, (), FLAWS[kind])
-    if kind in ("oriented_rectangle", "rotation"):
+    if kind in TURNED:
+        if len(points) != 4:
+            raise DataError(f"{where}.points: {len(points)} of them, {kind} has four; {AGAIN}")
         return Object(name, (Rings((points,)),), BOX)
     if kind not in ("rectangle", "circle", "mask"):
         return Object(name, (), f"a shape of the unknown kind {shown(kind)}")

@@ -98,16 +98,19 @@ def folder_of_pictures(
     """
     if images is not None:
         return existing(images, f"data.dataset.{form}.images")
-    for folder in _distinct(candidates):
+    for folder in distinct(candidates):
         if any(_looks_there(folder, name) for name in islice(names, TRIED)):
             return folder
-    missing = shown(names[0]) if names else "no picture"
+    if not names:
+        raise DataError(f"{where}: lists no picture; name another file")
     raise DataError(
-        f"{where}: its pictures were not found (first: {missing}); set data.dataset.{form}.images to their folder"
+        f"{where}: its pictures were not found (first: {shown(names[0])}); set data.dataset.{form}.images to their "
+        "folder"
     )
 
 
-def _distinct(folders: Iterable[Path]) -> Iterator[Path]:
+def distinct(folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the folders that are there, resolved, each once."""
     seen: set[Path] = set()
     for folder in folders:
         if folder.is_dir() and (found := folder.resolve()) not in seen:

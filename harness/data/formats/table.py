@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.data.formats.columns import Entry, read_table
+from harness.data.formats.columns import WHERE, Entry, read_table
 from harness.data.formats.documents import label as checked_label
 from harness.data.formats.drawn import Listing
 from harness.data.formats.drawn import rows_of as drawn_rows
 from harness.data.formats.files import Pair
 from harness.data.formats.files import rows_of as file_rows
-from harness.data.formats.places import folder_of_pictures, folders_of, given, is_there, relative
+from harness.data.formats.places import distinct, folder_of_pictures, folders_of, given, is_there, relative
 from harness.data.formats.rle import kaggle
 from harness.data.formats.shapes import Listed, Object
 from harness.data.formats.sizes import picture_size
@@ -22,7 +22,8 @@ from harness.errors import ConfigError, DataError
 
 FORM = "csv"
 TARGET = "target"  # the class where no column says one
-SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # that ids of pictures may lack
+KINDS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+SUFFIXES = ("", *KINDS, *map(str.upper, KINDS))  # that ids of pictures may lack
 
 
 def csv(  # noqa: PLR0913  # keyword-only arguments are the settings of a study file
@@ -56,11 +57,12 @@ def csv(  # noqa: PLR0913  # keyword-only arguments are the settings of a study 
     names = [_found(root, name, line.where) for name, line in zip(names, lines, strict=True)]
     sources = _sources(names, lines, once="mask" in columns)
     if masks is not None and "mask" not in columns:
-        raise ConfigError(
-            f"data.dataset.{FORM}.masks: {file} has masks as run lengths; leave the setting out"
-        )
+        raise ConfigError(f"{WHERE}.masks: {file} has masks as run lengths; leave the setting out")
     if "mask" in columns:
-        rows = _of_files(root, _ways(file, root, masks), list(zip(names, lines, strict=True)), settings)
+        both = list(zip(names, lines, strict=True))
+        ways, notes = _masks(file, root, masks, both)
+        rows = _of_files(root, ways, both, settings)
+        rows = replace(rows, notes=(*rows.notes, *notes))
     else:
         rows = drawn_rows(cache, _runs(file, root, names, lines), settings)
     return replace(rows, rows=[row | sources[row["sample"]] for row in rows.rows], grouped="group" in columns)
@@ -72,13 +74,36 @@ def _around(file: Path) -> Iterator[Path]:
     yield from folders_of(base)
 
 
-def _ways(file: Path, root: Path, masks: str | None) -> list[Path]:
-    """Return the folders that masks may be relative to, the likeliest first. Raises DataError."""
+def _masks(
+    file: Path, root: Path, masks: str | None, lines: Sequence[tuple[str, Entry]]
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Return the folders that masks are relative to, and a note where that was found by looking. Raises DataError.
+
+    They are relative to the pictures' folder or the table's own; where none is there, to the one folder beside the
+    table that holds any.
+    """
     if masks is not None:
-        return [existing(masks, f"data.dataset.{FORM}.masks")]
-    base = file.parent
-    usual = (root, base, base / "masks", base / f"{file.stem}_masks")
-    return [folder.resolve() for folder in (*usual, *folders_of(base)) if folder.is_dir()]
+        return [existing(masks, f"{WHERE}.masks")], ()
+    near = list(distinct((root, file.parent)))
+    if _holds_any(near, root, lines):
+        return near, ()
+    beside = [folder for folder in distinct(folders_of(file.parent)) if _holds_any([folder], root, lines)]
+    if len(beside) > 1:
+        raise DataError(
+            f"{file}: files of its masks' names lie in {beside[0]} and in {beside[1]}; set {WHERE}.masks to the folder "
+            "of the masks"
+        )
+    note = (
+        "masks are taken from {}, where files of their names lie; write data.dataset.csv.masks to hold to it"
+    )
+    return beside or near, tuple(note.format(folder) for folder in beside)
+
+
+def _holds_any(ways: Sequence[Path], root: Path, lines: Sequence[tuple[str, Entry]]) -> bool:
+    named = (
+        (name, relative(line.cells["mask"], line.where), line) for name, line in lines if line.cells["mask"]
+    )
+    return any(_mask(ways, root / name, mask, line.where) for name, mask, line in named)
 
 
 def _found(root: Path, name: str, where: str) -> str:
@@ -114,7 +139,8 @@ def _of_files(root: Path, ways: Sequence[Path], lines: Sequence[tuple[str, Entry
         elif not mask:
             pairs.append(Pair(name, "", CLEAN))
         elif place is None:
-            left.add("its mask is not there", name)
+            own = is_there(root, mask, line.where) and root / mask == root / name
+            left.add("its mask is the picture itself" if own else "its mask is not there", name)
         else:
             pairs.append(Pair(name, Path(os.path.relpath(place, root)).as_posix(), _label(line)))
     return file_rows(root, pairs, (_label(line) for _, line in lines if line.cells["mask"]), settings, left)

@@ -19,7 +19,10 @@ from harness.errors import DataError
 FORM = "yolo"
 USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMES_LIMIT = 1_000_000  # bytes of data.yaml
-CLASS = re.compile(r"[0-9]{1,9}(\.0+)?")  # tables saved by NumPy have 0.0
+CLASS = re.compile(
+    r"[0-9]{1,9}(\.[0-9]{0,32})?(e[+-][0-9]{2})?"
+)  # tables that NumPy saved have 0.0, or 0.000e+00
+MOST_CLASSES = 10**9
 BEYOND = 0.01  # that a coordinate may lie outside of 0 to 1: tools round
 SPLIT = "the folders' own split into train, val and test is not used, since groups decide"
 
@@ -157,9 +160,10 @@ def _object(fields: Sequence[str], names: Names, size: Size, where: str) -> Obje
 
 
 def _class(text: str, names: Names, where: str) -> str:
-    if not CLASS.fullmatch(text):
+    value = float(text) if CLASS.fullmatch(text) else -1.0
+    if not (value.is_integer() and 0 <= value < MOST_CLASSES):
         raise DataError(f"{where}: the class {shown(text)} is no whole number; {AGAIN}")
-    number = int(float(text))
+    number = int(value)
     if names and number not in names:
         raise DataError(
             f"{where}: class {number} is not among the {len(names)} that are named; correct the names"

@@ -46,7 +46,10 @@ def test_a_blank_id_fails_with_its_image(samples, deal, blank):
     samples.loc[[4, 7], "group"] = blank
     found = group_ids(samples, deal(samples))
     assert found.status == "fail"
-    assert found.summary == "'g01/1.png' has a blank source_image_id; name what it shows (and 1 more image)."
+    assert (
+        found.summary
+        == "'g01/1.png' has a blank group (source_image_id or data.group); name what it shows (and 1 more image)."
+    )
 
 
 @pytest.mark.parametrize("like", ["G00", " g00", "g00 ", "g 00", "ｇ00"])

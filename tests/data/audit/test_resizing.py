@@ -38,6 +38,9 @@ def test_many_tiny_objects_are_a_warning_even_where_none_is_lost(measured):
     found = vanishing_objects(measured(pictures(30, 1, 12)), None)
     assert found.status == "warn"
     assert "1 of 3 objects have fewer than 4 px, the first in '001.png'" in found.summary
+    assert found.summary.endswith("look whether they are meant; they are as small in the files themselves.")
+    resized = vanishing_objects(measured(pictures(30, 2, 12), size=128), None)
+    assert resized.summary.endswith("look whether they are meant; raise data.size if they are.")
     few = vanishing_objects(measured(pictures(*[30] * 12, 1)), None)
     assert few.status == "pass"
     assert "1 of 13 objects have fewer than 4 px" in few.summary

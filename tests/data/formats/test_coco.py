@@ -226,15 +226,19 @@ def test_key_points_of_pictures_that_have_instances_are_told(base: Path) -> None
     points = coco_document("a.png")
     points["categories"] = [{"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []}]
     instances = coco_document("a.png")
-    instances["images"][0] |= {"width": None}
     saved(base / "annotations/person_keypoints_val.json", points)
     saved(base / "annotations/instances_val.json", instances)
     rows = read(base, "coco", path=".")
     assert classes(rows) == {"a.png": "pit"}
-    why = "of key points, which repeat objects of the other files"
+    why = "of key points, and its pictures stand in the other files"
     assert f"1 JSON file skipped: {why} (first: person_keypoints_val.json)" in rows.notes
-    (base / "annotations/instances_val.json").unlink()
-    assert classes(read(base, "coco", path=".")) == {"a.png": "person"}
+    saved(base / "annotations/instances_val.json", coco_document("b.png"))
+    assert classes(read(base, "coco", path=".")) == {"a.png": "person", "b.png": "pit"}
+    points["categories"][0]["keypoints"] = []
+    saved(base / "annotations/person_keypoints_val.json", points)
+    saved(base / "annotations/instances_val.json", coco_document("a.png"))
+    with pytest.raises(DataError, match=r"person_keypoints_val\.json, images\[0\]: 'a\.png' stands in"):
+        read(base, "coco", path=".")
 
 
 def test_what_is_no_file_of_coco_is_told(base: Path) -> None:

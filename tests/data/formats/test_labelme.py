@@ -65,7 +65,7 @@ def test_what_has_no_area_leaves_its_picture_out(tmp_path: Path) -> None:
 def test_shapes_and_sizes_as_relatives_of_labelme_write_them(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     turned = labelme_shape("rotation", [[4, 0.5], [6.5, 3], [4, 5.5], [1.5, 3]])
-    saved(tmp_path / "a.json", labelme_document("a.png", turned) | {"imageHeight": None})
+    saved(tmp_path / "a.json", labelme_document("a.png", turned) | {"imageHeight": None, "imageWidth": None})
     rows = read(tmp_path, "labelme", path=".", boxes="fill")
     assert masks(rows) == {"a.png": lines("........ ...##... ..####.. ..####.. ...##... ........")}
     with pytest.raises(DataError, match=r"no picture is left to read: .*1 picture skipped: only a box"):
@@ -108,6 +108,11 @@ def test_pictures_lie_where_the_file_says_or_beside_it_or_in_the_folder_that_is_
 BROKEN = {
     "no points": ({"points": None}, r"shapes\[0\]\.points: None is no list"),
     "a point of three": ({"points": [[1, 2, 3]]}, r"points: \[1, 2, 3\] is no point \[x, y\]"),
+    "a box without corners": ({"shape_type": "rotation", "points": []}, "0 of them, rotation has four"),
+    "a turned box of three": (
+        {"shape_type": "oriented_rectangle", "points": [[1, 1], [2, 2], [1, 3]]},
+        "3 of them, oriented_rectangle has four",
+    ),
     "a circle of one": ({"shape_type": "circle", "points": [[1, 2]]}, "1 of them, a circle has two"),
     "no label": ({"label": None}, r"shapes\[0\]\.label: None is no name"),
     "no mask": ({"shape_type": "mask", "points": [[0, 0], [1, 1]]}, "mask: None is no PNG in base64"),

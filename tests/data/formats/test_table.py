@@ -76,6 +76,15 @@ def test_masks_may_lie_in_a_folder_of_their_own_under_the_names_of_their_picture
     (base / "a.png").unlink()
     rows = read(base, "csv", path="t.csv")
     assert (rows.root / rows.rows[0]["mask"]).resolve() == base / "masks/a.png"
+    assert rows.notes[1].startswith(
+        f"masks are taken from {base}/masks, where files of their names lie; write"
+    )
+    gray(base / "annot/a.png", SQUARE)
+    with pytest.raises(
+        DataError, match=r"t\.csv: files of its masks' names lie in .*annot and in .*masks; set data"
+    ):
+        read(base, "csv", path="t.csv")
+    shutil.rmtree(base / "annot")
     gray(base / "other/truth/a.png", SQUARE)
     rows = read(base, "csv", path="t.csv", masks="other/truth")
     assert (rows.root / rows.rows[0]["mask"]).resolve() == base / "other/truth/a.png"
@@ -89,8 +98,11 @@ def test_masks_may_lie_in_a_folder_of_their_own_under_the_names_of_their_picture
     (base / "masks/a.png").unlink()
     shutil.rmtree(base / "other")
     saved(base / "t.csv", "image,mask\na.png,a.png\n")
-    with pytest.raises(DataError, match="its mask is not there"):
+    with pytest.raises(DataError, match="its mask is the picture itself"):
         read(base, "csv", path="t.csv")
+    saved(base / "t.csv", "image,mask\na.png,b.png\n")
+    with pytest.raises(DataError, match="its mask is not there"):
+        read(base, "csv", path="t.csv", masks="images")
 
 
 def test_crops_lie_in_the_photograph_of_their_group(base: Path) -> None:
@@ -128,7 +140,7 @@ BROKEN: dict[str, tuple[str, type[Exception], str]] = {
     "no column of masks": ("image,b\n1,2\n", ConfigError, r"csv\.mask: no usual name .*set mask or rle"),
     "two of masks": ("image,mask,rle\n1,2,3\n", ConfigError, "masks as files and as run lengths; set one of"),
     "nothing": ("", DataError, "the file is empty"),
-    "no lines": ("image,mask\n", DataError, "its pictures were not found"),
+    "no lines": ("image,mask\n", DataError, "lists no picture; name another file"),
     "too many fields": ("image,mask\na.png,b,c\n", DataError, "line 2: 3 fields, the first line has 2"),
     "an open quote": ('image,mask\n"a.png,b\n', DataError, "no CSV"),
     "no picture": ("image,mask\n,b\n", DataError, "line 2: its image is blank"),

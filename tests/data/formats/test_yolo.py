@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,15 @@ def test_pictures_without_labels_are_skipped_or_clean(base: Path) -> None:
 
 
 def test_classes_saved_as_decimals_are_whole_numbers(base: Path) -> None:
-    saved(base / "set/train/labels/a.txt", polygon((0, 0), (2, 0), (2, 2)).replace("0 ", "1.0 ", 1))
-    assert classes(read(base, "yolo", path="set")) == {"train/images/a.jpg": "crack"}
-    saved(base / "set/train/labels/a.txt", polygon((0, 0), (2, 0), (2, 2)).replace("0 ", "1.5 ", 1))
-    with pytest.raises(DataError, match=r"a\.txt, line 1: the class '1\.5' is no whole number"):
-        read(base, "yolo", path="set")
+    for text in ("1.0", "1.000000000000000000e+00"):  # the second as numpy.savetxt has it
+        saved(base / "set/train/labels/a.txt", polygon((0, 0), (2, 0), (2, 2)).replace("0 ", f"{text} ", 1))
+        assert classes(read(base, "yolo", path="set")) == {"train/images/a.jpg": "crack"}
+    for text in ("1.5", "1e99", "1..0", "-1.0", "nan"):
+        saved(base / "set/train/labels/a.txt", polygon((0, 0), (2, 0), (2, 2)).replace("0 ", f"{text} ", 1))
+        with pytest.raises(
+            DataError, match=rf"a\.txt, line 1: the class '{re.escape(text)}' is no whole number"
+        ):
+            read(base, "yolo", path="set")
 
 
 def test_boxes_are_skipped_or_filled(base: Path) -> None:
