@@ -30,7 +30,7 @@ def test_local_takes_one_worker_a_core_or_as_many_as_asked(tmp_path: Path) -> No
     [
         ({"workers": 0}, r"^execute\.local\.workers: 0; it takes 1 or more"),
         ({"threads": 0}, r"^execute\.local\.threads: 0; it takes 1 or more"),
-        ({"workers": "two"}, r"^execute\.local\.workers: 'two' is str"),
+        ({"workers": "two"}, r"^execute\.local\.workers: 'two'; it must be null or a whole number"),
         ({"worker": 1}, r"^execute\.local\.worker: .*did you mean 'workers'"),
     ],
 )
