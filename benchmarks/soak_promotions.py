@@ -48,7 +48,7 @@ def rolled_back(ran: Ran) -> None:
 # what is killed: before it, the trial that must be champion in the end, and those that may be at any time
 ACTS: dict[str, tuple[tuple[int, ...], Act, int, tuple[int, ...]]] = {
     "promote": ((WEAK,), partial(promoted, STRONG), STRONG, (WEAK, STRONG)),
-    "challenge": ((STRONG,), partial(promoted, ALIKE), STRONG, (STRONG,)),
+    "challenge": ((STRONG,), partial(promoted, MIDDLE), STRONG, (STRONG,)),
     "rollback": ((WEAK, STRONG), rolled_back, WEAK, (WEAK, STRONG)),
 }
 
