@@ -41,7 +41,7 @@ def noting_stops(tell: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
         yield note_stops(tell)
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not set from Python
 
 
 @contextlib.contextmanager

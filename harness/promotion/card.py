@@ -97,8 +97,8 @@ class Card:
 
     def written(self) -> Written:
         """Return the card in words."""
-        title = f"Model card: {self.promotion.model}, version {self.promotion.version}"
-        return Written(title, self.promotion.model, tuple(self.parts()))
+        model = self.promotion.model
+        return Written(_title(model, self.promotion.version), model, tuple(self.parts()))
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts of the card, in order."""
@@ -187,18 +187,43 @@ def use_of(wanted: Promote, description: str) -> dict[str, str]:
     }
 
 
-def read_card(text: bytes) -> Written | None:
-    """Return a card from its JSON; None where that cannot be read."""
+def read_card(text: bytes, model: str, version: str) -> Written | None:
+    """Return a version's card from its JSON; None where that is damaged, or of another model or version."""
     try:
         known = json.loads(text)
-        return Written(known["title"], known["model"], tuple(Part(**part) for part in known["parts"]))
-    except (ValueError, TypeError, KeyError):
+        parts = tuple(_part(Part(**part)) for part in known["parts"])
+        card = Written(known["title"], known["model"], parts)
+        card.rules  # noqa: B018  # rows of four
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    return card if (card.title, card.model) == (_title(model, version), model) else None
+
+
+def _part(part: Part) -> Part:
+    """Return a part that was read. Raises TypeError unless all of it is text and all rows are as long as the head."""
+    head, rows = part.table or ((), ())
+    texts = [
+        part.title,
+        *part.sentences,
+        *part.facts,
+        *part.facts.values(),
+        *head,
+        *(c for row in rows for c in row),
+    ]
+    if not all(isinstance(text, str) for text in texts) or any(len(row) != len(head) for row in rows):
+        raise TypeError(f"{part.title}: is no part of a card")
+    return part
+
+
+def _title(model: str, version: str) -> str:
+    return f"Model card: {model}, version {version}"
 
 
 def write_card(card: Written, work: Path, folder: Path) -> str:
     """Write a card as Markdown, as JSON, and as a page with the study's gallery; return the Markdown."""
-    text = "\n".join([f"# {card.title}", "", *(line for part in card.parts for line in _markdown(part))])
+    text = "\n".join(
+        [f"# {_cell(card.title)}", "", *(line for part in card.parts for line in _markdown(part))]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     write_synced(folder / MARKDOWN, text.encode())
     write_synced(folder / DOCUMENT, json.dumps(asdict(card), indent=1).encode())
@@ -235,12 +260,12 @@ def _interval(row: Mapping[str, Any], name: str) -> str:
 
 
 def _markdown(part: Part) -> Iterator[str]:
-    yield from (f"## {part.title}", "")
+    yield from (f"## {_cell(part.title)}", "")
     yield from (f"- {_cell(sentence)}" for sentence in part.sentences)
     yield from ([""] if part.sentences else [])
     rows = part.table or (("", ""), list(part.facts.items()))
     if rows[1]:
-        yield f"| {' | '.join(rows[0])} |"
+        yield f"| {' | '.join(map(_cell, rows[0]))} |"
         yield f"|{'---|' * len(rows[0])}"
         yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows[1])
         yield ""

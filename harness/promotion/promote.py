@@ -64,7 +64,7 @@ def promote_best(
         made = made_as(wanted, len(candidate.folds))
         with only_promotion(optuna_url(place.home), facts["name"], place.tell) as lock:
             if (before := mover.settle()) is not None:
-                _state_use(place, before, use_of(wanted, facts["description"]))
+                _state_use(place, before, facts, wanted)
             held = before if before and candidate.is_in(before, made) else None
             why = flaw(client, held, wanted.graphs) if held else ""
             if held and not why:
@@ -178,17 +178,23 @@ def _attach_card(store: Store, card: Written, work: Path, run: str, version: str
 def _card_of(store: Store, version: Version) -> Written | None:
     """Return the card that a version was promoted with; None where it has none that can be read."""
     text = shown_card(store.client(), version.run_id, version.version, DOCUMENT)
-    return None if text is None else read_card(text)
+    return None if text is None else read_card(text, version.name, version.version)
 
 
-def _state_use(place: Place, champion: Version, use: Mapping[str, str]) -> None:
-    """Let the champion's card state use and licenses as the study file does today; nothing else of it changes."""
-    card = _card_of(place.store, champion)
-    if card is None or card.use == use:
+def _state_use(place: Place, champion: Version, facts: Mapping[str, Any], wanted: Promote) -> None:
+    """Let the card of a champion of this very study state use and licenses as the study file does today."""
+    if champion.tags.get(STUDY_TAG) != facts["key"]:  # licenses of other data, perhaps
         return
-    place.tell(f"version {champion.version}: its card states use and licenses as the study file does today")
-    work = place.home / "work" / champion.tags.get(STUDY_TAG, place.work.name)
-    _attach_card(place.store, card.with_use(use), work, champion.run_id, champion.version)
+    card, use = _card_of(place.store, champion), use_of(wanted, facts["description"])
+    if card is None:
+        place.tell(
+            f"version {champion.version}: its card cannot be read, and states use and licenses as it did"
+        )
+    elif card.use != use:
+        place.tell(
+            f"version {champion.version}: its card states use and licenses as the study file does today"
+        )
+        _attach_card(place.store, card.with_use(use), place.work, champion.run_id, champion.version)
 
 
 def _judged(step: _Step, court: Court, gate: Gate) -> Proof:

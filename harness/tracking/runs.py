@@ -155,12 +155,16 @@ def forget_refusal(client: MlflowClient, run: str) -> None:
 def show_card(client: MlflowClient, run: str, folder: Path, version: tuple[str, str], text: str) -> None:
     """Attach the files of a version's card to its trial's run, and describe (name, number) with its text."""
     place = _card_folder(version[1])
-    client.log_artifacts(run, str(folder), place)
+    for path in sorted(folder.iterdir()):
+        if path.suffix != ".json":
+            client.log_artifact(run, str(path), place)
     rest = f"\n\n(cut here; all of it is {place}/card.md on the trial's run)"
     shown = (
         text if len(text) <= MOST_OF_A_TAG else text[: MOST_OF_A_TAG - len(rest)].rpartition("\n")[0] + rest
     )
     client.update_model_version(*version, description=shown)
+    for path in folder.glob("*.json"):  # last: what it says is said everywhere
+        client.log_artifact(run, str(path), place)
 
 
 def shown_card(client: MlflowClient, run: str, version: str, name: str) -> bytes | None:

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
-from benchmarks.promoted import STRONG, WEAK, Ran
+from benchmarks.promoted import STRONG, WEAK, Ran, run_study
 from harness.config import Promote
 from harness.errors import PromotionRefused
 from harness.promotion.promote import roll_back
@@ -67,6 +69,44 @@ def test_the_card_of_the_champion_follows_what_the_study_file_says_of_use_and_li
     with pytest.raises(PromotionRefused):
         ran.promote(WEAK, wanted=changed.model_copy(update={"intended_use": "line 3"}))
     assert "| Intended use | line 3 |" in card(ran, tmp_path, "card.md"), "whichever trial is held against it"
+
+
+def test_a_card_that_was_half_written_is_written_again_and_a_damaged_one_is_left_alone(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ran.promote(STRONG, wanted=STATED)
+    changed = STATED.model_copy(update={"license": "MIT"})
+
+    def dies(*arguments: Any, **named: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "update_model_version", dies)
+        with pytest.raises(KeyboardInterrupt):
+            ran.promote(STRONG, wanted=changed)
+    ran.promote(STRONG, wanted=changed)
+    assert "MIT" in ran.client.get_model_version("tiny", first.version).description
+    whole = card(ran, tmp_path, "card.json")
+    for damaged in (
+        "[" * 100_000,
+        '{"title": 5}',
+        whole.replace("tiny", "other"),
+        whole.replace('"facts": {', '"facts": null, "other": {', 1),
+        whole.replace('"MIT"', "5"),
+        whole.replace('"yes",', ""),
+    ):
+        (tmp_path / "card.json").write_text(damaged)
+        ran.client.log_artifact(ran.run_of(STRONG), str(tmp_path / "card.json"), "promotion/version-1")
+        assert ran.promote(STRONG, wanted=STATED).version == first.version
+        assert "| License of the model | MIT |" in card(ran, tmp_path, "card.md")
+
+
+def test_the_license_of_another_study_is_not_the_champions(ran: Ran, tmp_path: Path) -> None:
+    ran.promote(STRONG, wanted=STATED)
+    other = run_study(ran.folder, ran.home, **{"train.epochs": 6, "train.validate_every": 6})
+    with pytest.raises(PromotionRefused):
+        other.promote(WEAK, wanted=STATED.model_copy(update={"license": "of other data"}))
+    assert "| License of the model | CC-BY-4.0 |" in card(ran, tmp_path, "card.md")
 
 
 def test_the_card_of_a_forced_promotion_says_why_and_what_the_look_showed(ran: Ran, tmp_path: Path) -> None:

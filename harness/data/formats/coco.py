@@ -99,11 +99,18 @@ def _documents(place: Path, left: Left) -> Iterator[tuple[Path, dict[str, Any]]]
 
 def _without_keypoints(found: Sequence[CocoText], left: Left) -> Iterator[CocoText]:
     """Yield all files but those of key points whose pictures stand in the other ones, with the same objects."""
-    others = [document for _, document in found if not _names_keypoints(document)]
-    known = {name for document in others for name in _file_names(document)}
+    others = [(file, document) for file, document in found if not _names_keypoints(document)]
+    known = {name for file, document in others for name in _file_names(file, document)}
+    classes = {name for _, document in others for name in _class_names(document)}
     for file, document in found:
-        if _names_keypoints(document) and (names := _file_names(document)) and names <= known:
-            left.add("of key points, and its pictures stand in the other files", file.name, what="JSON file")
+        names = _file_names(file, document)
+        repeats = bool(names) and names <= known and _class_names(document) <= classes
+        if repeats and _names_keypoints(document):
+            left.add(
+                "of key points, and its pictures and classes stand in the other files",
+                file.name,
+                what="JSON file",
+            )
         else:
             yield file, document
 
@@ -115,13 +122,14 @@ def _names_keypoints(document: dict[str, Any]) -> bool:
     )
 
 
-def _file_names(document: dict[str, Any]) -> set[str]:
-    images = document["images"]
-    return (
-        {str(one.get("file_name")) for one in images if isinstance(one, dict)}
-        if isinstance(images, list)
-        else set()
-    )
+def _file_names(file: Path, document: dict[str, Any]) -> set[tuple[Path, str]]:
+    images = document["images"] if isinstance(document["images"], list) else []
+    return {(file.parent, str(one.get("file_name"))) for one in images if isinstance(one, dict)}
+
+
+def _class_names(document: dict[str, Any]) -> set[str]:
+    categories = document["categories"] if isinstance(document["categories"], list) else []
+    return {str(one.get("name")) for one in categories if isinstance(one, dict)}
 
 
 def _candidates(place: Path) -> Iterator[list[Path]]:

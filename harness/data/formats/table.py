@@ -87,7 +87,7 @@ def _masks(
     near = list(distinct((root, file.parent)))
     if _holds_any(near, root, lines):
         return near, ()
-    beside = [folder for folder in distinct(folders_of(file.parent)) if _holds_any([folder], root, lines)]
+    beside = [folder for folder in distinct(folders_of(file.parent)) if _may_hold(folder, root, lines)]
     if len(beside) > 1:
         raise DataError(
             f"{file}: files of its masks' names lie in {beside[0]} and in {beside[1]}; set {WHERE}.masks to the folder "
@@ -97,6 +97,14 @@ def _masks(
         "masks are taken from {}, where files of their names lie; write data.dataset.csv.masks to hold to it"
     )
     return beside or near, tuple(note.format(folder) for folder in beside)
+
+
+def _may_hold(folder: Path, root: Path, lines: Sequence[tuple[str, Entry]]) -> bool:
+    """Tell whether a folder that nobody named holds masks; one with links that lead out of it does not."""
+    try:
+        return _holds_any([folder], root, lines)
+    except DataError:
+        return False
 
 
 def _holds_any(ways: Sequence[Path], root: Path, lines: Sequence[tuple[str, Entry]]) -> bool:

@@ -224,21 +224,22 @@ def test_a_broken_file_is_one_line_with_the_place(base: Path, case: str) -> None
 
 def test_key_points_of_pictures_that_have_instances_are_told(base: Path) -> None:
     points = coco_document("a.png")
-    points["categories"] = [{"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []}]
+    points["categories"] = [{"id": 1, "name": "pit", "keypoints": ["middle"], "skeleton": []}]
     instances = coco_document("a.png")
     saved(base / "annotations/person_keypoints_val.json", points)
     saved(base / "annotations/instances_val.json", instances)
     rows = read(base, "coco", path=".")
     assert classes(rows) == {"a.png": "pit"}
-    why = "of key points, and its pictures stand in the other files"
+    why = "of key points, and its pictures and classes stand in the other files"
     assert f"1 JSON file skipped: {why} (first: person_keypoints_val.json)" in rows.notes
     saved(base / "annotations/instances_val.json", coco_document("b.png"))
-    assert classes(read(base, "coco", path=".")) == {"a.png": "person", "b.png": "pit"}
-    points["categories"][0]["keypoints"] = []
-    saved(base / "annotations/person_keypoints_val.json", points)
+    assert classes(read(base, "coco", path=".")) == {"a.png": "pit", "b.png": "pit"}
     saved(base / "annotations/instances_val.json", coco_document("a.png"))
-    with pytest.raises(DataError, match=r"person_keypoints_val\.json, images\[0\]: 'a\.png' stands in"):
-        read(base, "coco", path=".")
+    for change in ({"keypoints": []}, {"keypoints": ["nose"], "name": "person"}):
+        points["categories"][0] |= change
+        saved(base / "annotations/person_keypoints_val.json", points)
+        with pytest.raises(DataError, match=r"person_keypoints_val\.json, images\[0\]: 'a\.png' stands in"):
+            read(base, "coco", path=".")
 
 
 def test_what_is_no_file_of_coco_is_told(base: Path) -> None:
