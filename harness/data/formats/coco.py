@@ -98,7 +98,7 @@ def _documents(place: Path, left: Left) -> Iterator[tuple[Path, dict[str, Any]]]
 
 
 def _without_keypoints(found: Sequence[CocoText], left: Left) -> Iterator[CocoText]:
-    """Yield all files but those of key points whose pictures stand in the other ones, with the same objects."""
+    """Yield all files but those of key points whose pictures and classes stand in the other ones."""
     others = [(file, document) for file, document in found if not _names_keypoints(document)]
     known = {name for file, document in others for name in _file_names(file, document)}
     classes = {name for _, document in others for name in _class_names(document)}

@@ -79,6 +79,9 @@ def test_masks_may_lie_in_a_folder_of_their_own_under_the_names_of_their_picture
     assert rows.notes[1].startswith(
         f"masks are taken from {base}/masks, where files of their names lie; write"
     )
+    (base / "preview").mkdir()
+    (base / "preview/a.png").symlink_to(base / "images/a.png")  # no folder of masks, and no reason to refuse
+    assert read(base, "csv", path="t.csv") == rows
     gray(base / "annot/a.png", SQUARE)
     with pytest.raises(
         DataError, match=r"t\.csv: files of its masks' names lie in .*annot and in .*masks; set data"
