@@ -47,6 +47,7 @@ bench-monitor: $(READY) ## how often new pictures are called drift, with drift a
 
 bench-promotion: $(READY) ## promotions that are no better, over four looks; the same masks in every way (long)
 	$(BIN)/python -m benchmarks.null_promotions
+	$(BIN)/python -m benchmarks.null_nested
 	$(BIN)/python -m benchmarks.same_masks
 
 bench-new: $(READY) ## new and check on magnetic_tile's pictures alone, beside the pack's own groups (HARNESS_DATA)

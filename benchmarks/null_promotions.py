@@ -21,6 +21,7 @@ from benchmarks.simulated_studies import HeldOut
 from benchmarks.simulation_limits import FALSE_BETTER, UPPER, share_error, upper_bound
 from harness.evaluate.groups import GroupCounts
 from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
+from harness.evaluate.nested import nested_test
 
 HOMES, PART, LARGE, WORKERS = 2000, 250, 400_000, 2
 GROUPS = (16, 30, 60)
@@ -30,25 +31,33 @@ KINDS = ("alike", "misses", "invents")  # all, unless some are named behind the 
 
 @dataclass(frozen=True)
 class Chain:
-    """Homes of a kind: how candidates and champion err, and the gain of the candidates, of which 0 is none."""
+    """Homes of a kind: how candidates and champion err, and the gain of the candidates, of which 0 is none.
+
+    With several folds they are searches, which are held against each other by nested cross-validation; luck and common
+    are those of their trainings, see simulated_groups.World.
+    """
 
     kind: str
     groups: int
     gain: float = 0.0
+    folds: int = 1
+    luck: float = 0.0
+    common: float = 0.0
 
     def run(self, homes: int, number: int, large: int) -> list[list[bool]]:
         """Return for each home which looks let a candidate pass."""
-        world, (candidate, champion) = HeldOut(self.kind, self.gain, self.groups).models(large)
+        cell = HeldOut(self.kind, self.gain, self.groups)
+        world, (candidate, champion) = cell.models(large, self.luck, self.common)
         models: Sequence[Model] = [champion, *(replace(candidate) for _ in range(LOOKS))]
         rng = np.random.default_rng([number, len(self.kind), self.groups, round(1000 * self.gain)])
-        counts = draw(world, models, (homes, self.groups), rng)
-        return [self.passed(home) for home in studies_of(counts, folds=1)]
+        counts = draw(world, models, (homes, self.groups), rng, folds=self.folds)
+        return [self.passed(home) for home in studies_of(counts, folds=self.folds)]
 
     def passed(self, home: Sequence[GroupCounts]) -> list[bool]:
         """Return which looks let a candidate pass; it is the champion from then on."""
-        champion, found = home[0], []
+        champion, found, test = home[0], [], held_out_test if self.folds == 1 else nested_test
         for look, candidate in enumerate(home[1:], 1):
-            better = can_be_proven(self.groups, look) and held_out_test(candidate, champion, look=look).better
+            better = can_be_proven(self.groups, look) and test(candidate, champion, look=look).better
             found.append(better)
             champion = candidate if better else champion
         return found
@@ -62,7 +71,7 @@ def main(kinds: Sequence[str]) -> int:
     print("\n".join(head_of(["models", "groups", *looks, "any of four", "upper 97.5 %"])))
     for kind in kinds:
         for groups in GROUPS:
-            passed = _run(Chain(kind, groups), HOMES)
+            passed = run_homes(Chain(kind, groups), HOMES)
             share = float(passed.any(1).mean())
             bound = upper_bound(share, HOMES)
             each = [f"{one:.4f}" for one in passed.mean(0)]
@@ -83,7 +92,7 @@ def main(kinds: Sequence[str]) -> int:
         f"\nA first candidate that is better by {GAIN} in truth: share of {POWER_HOMES} that passes at look 1.\n"
     )
     print("\n".join(head_of([f"{groups} groups" for groups in GROUPS])))
-    shares = [float(_run(Chain("alike", groups, GAIN), POWER_HOMES)[:, 0].mean()) for groups in GROUPS]
+    shares = [float(run_homes(Chain("alike", groups, GAIN), POWER_HOMES)[:, 0].mean()) for groups in GROUPS]
     print(row_of([f"{share:.4f}" for share in shares]))
     print(f"\n{time.monotonic() - start:.0f} s")
     print(
@@ -94,7 +103,8 @@ def main(kinds: Sequence[str]) -> int:
     return int(bool(failed))
 
 
-def _run(chain: Chain, homes: int) -> np.ndarray:
+def run_homes(chain: Chain, homes: int) -> np.ndarray:
+    """Return (homes, looks): which looks let a candidate pass."""
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes to come
     with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
         parts = [pool.submit(chain.run, PART, number, LARGE) for number in range(homes // PART)]

@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.console import Console
 from benchmarks.tiny import NETWORK
 from harness.config import Choice, Data, Folds, Promote, Search, Study, Train
 from harness.drive import drive
+from harness.nested import nest
 from harness.prepare import Prepared, audit_again, prepare
 from harness.promotion.candidate import Promotion
 from harness.promotion.looks import looks_of
@@ -122,7 +124,7 @@ class Ran:
 
     def looks(self) -> list[dict[str, Any]]:
         today = self.audited()
-        return looks_of(self.home, today.split, today.samples)
+        return looks_of(self.home, today.split, today.samples, nested=today.study.protocol.nested)
 
 
 def run_study(folder: Path, home: Path, **settings: Any) -> Ran:
@@ -145,8 +147,11 @@ def run_study(folder: Path, home: Path, **settings: Any) -> Ran:
         promote=PLAIN,
     ).with_settings(settings)
     prepared = prepare(study, base=folder, home=home, caches=folder)
-    console = Console(file=io.StringIO())
-    drive(prepared, open_store(home), home=home, caches=folder, console=console, watch=lambda: lambda: False)
+    places = {"home": home, "caches": folder, "console": Console(file=io.StringIO())}
+    search = partial(drive, store=open_store(home), **places, watch=lambda: lambda: False)
+    if study.protocol.nested:
+        nest(prepared, home, folder, lambda inner: search(inner)[0])
+    search(prepared)
     return Ran(folder, home, prepared.key)
 
 

@@ -37,14 +37,29 @@ class Model:
 
 @dataclass(frozen=True)
 class World:
-    """What studies are drawn from: the part of groups in IoU, and the part that models share."""
+    """What studies are drawn from: the part of groups in IoU, the part that models share, and the luck of trainings.
+
+    luck: standard deviation, in logits, of what all groups of a fold have in common, since the same networks predict
+    them. common: the share of its variance that all folds of a model have, as those of one seed would.
+    """
 
     icc: float
     shared: float = 0.8
+    luck: float = 0.0
+    common: float = 0.0
 
 
-def draw(world: World, models: Sequence[Model], shape: tuple[int, int], rng: np.random.Generator) -> Floats:
-    """Return counts (models, 3, studies, groups, pictures) of TP, FP, FN; a picture that is not there has none."""
+def draw(
+    world: World,
+    models: Sequence[Model],
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    folds: int | None = None,
+) -> Floats:
+    """Return counts (models, 3, studies, groups, pictures) of TP, FP, FN; a picture that is not there has none.
+
+    The luck of trainings is drawn for each of `folds`, which groups are dealt to in turn, else for every group.
+    """
     size = (*shape, PICTURES[1])
     there = np.arange(PICTURES[1]) < rng.integers(PICTURES[0], PICTURES[1] + 1, (*shape, 1))
     larger = _mixed(0.5, _noise(rng, size))
@@ -55,11 +70,19 @@ def draw(world: World, models: Sequence[Model], shape: tuple[int, int], rng: np.
     for number, model in enumerate(models):
         own = [_mixed(world.shared, pair) for pair in zip(common, _noise(rng, size), strict=True)]
         logits = LOCATION + model.skill + BY_AREA * larger + DEVIATION * _mixed(world.icc, own)
+        if world.luck:
+            logits = logits + world.luck * _luck(world, shape, folds or shape[1], rng)
         false = np.rint(AREA / 2 * np.exp(AREA_SIGMA * rng.standard_normal(size))) * alarm
         counts[number] = np.where(
             clean, [0 * area, false, 0 * area], _errors(area, expit(logits), model.missed)
         )
     return np.asarray(counts * there, np.float64)
+
+
+def _luck(world: World, shape: tuple[int, int], folds: int, rng: np.random.Generator) -> Floats:
+    """Return the luck of a model's trainings (studies, groups, 1), of variance 1."""
+    pair = rng.standard_normal((shape[0], 1)), rng.standard_normal((shape[0], folds))
+    return _mixed(world.common, pair)[:, np.arange(shape[1]) % folds, None]
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -89,7 +112,7 @@ def studies_of(counts: Floats, folds: int = 5) -> list[list[GroupCounts]]:
 @lru_cache
 def true_iou(world: World, models: tuple[Model, ...], groups: int, seed: int = 1) -> tuple[float, ...]:
     """Return the IoU of each model over so many groups that their choice no longer matters."""
-    rng = np.random.default_rng(seed)
+    rng, world = np.random.default_rng(seed), replace(world, common=0.0)  # else one number for all groups
     sums = np.zeros((len(models), 3))
     for _ in range(groups // BLOCK):
         sums += draw(world, models, (1, BLOCK), rng).sum((2, 3, 4))

@@ -120,10 +120,10 @@ class HeldOut:
             columns["deviation"].append(difference(candidate, champion).deviation)
         return columns
 
-    def models(self, large: int) -> tuple[World, tuple[Model, Model]]:
+    def models(self, large: int, luck: float = 0.0, common: float = 0.0) -> tuple[World, tuple[Model, Model]]:
         """Return two models whose true IoUs differ by the gain."""
-        unlike = self.kind != "alike"
-        world = World(0.6, shared=0.3) if unlike else World(0.6)
+        shared = 0.8 if self.kind == "alike" else 0.3
+        world = World(0.6, shared, luck, common)
         shares = {"alike": (0.5, 0.5), "invents": (0.1, 0.9), "misses": (0.9, 0.1)}[self.kind]
         base = float(iou_by_skill(world, 0.5, large)(0.0))
         skills = [

@@ -1,7 +1,8 @@
 """Nested cross-validation: the whole search again without each fold in turn, and what it finds scored on that fold.
 
 The searches know nothing of the groups that score them, so their mean says what such a search finds, without the luck
-of the best of many (Varma & Simon 2006; Cawley & Talbot 2010). It is of the procedure, not of one model.
+of the best of many (Varma & Simon 2006; Cawley & Talbot 2010). It is of the procedure, not of one model. Each search
+has a seed of its own, so that no luck of a seed is in all folds.
 """
 
 import json
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.data.audit import HELD_OUT
@@ -18,10 +20,12 @@ from harness.data.split import Split, new_split
 from harness.errors import ConfigError, TrainingError
 from harness.evaluate.groups import counts_of_rows, fold_scores, headline
 from harness.evaluate.intervals import headline_interval
+from harness.evaluate.version import scores_digest
 from harness.model.metrics import count_pixels
+from harness.model.predict import Photo
 from harness.prepare import Prepared
 from harness.report.leaderboard import Leaderboard
-from harness.search.ledger import NESTED, read_nested
+from harness.search.ledger import NESTED, SERVED, read_nested
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import committed_result, fold_folder
 from harness.train.maps import predicted
@@ -46,6 +50,7 @@ def outer(prepared: Prepared, fold: int) -> Prepared:
     """Return the study without a fold: its groups are held out as well, under a name of its own."""
     settings: Mapping[str, Any] = {
         "name": f"{prepared.study.name}.outer{fold}",
+        "seed": _seed(prepared.study.seed, fold),
         "search.second_look": 0,
         "report.maps": 0,
         "report.gallery": 0,
@@ -54,6 +59,10 @@ def outer(prepared: Prepared, fold: int) -> Prepared:
     return replace(
         prepared, study=prepared.study.with_settings(dict(settings)), split=_without(prepared.split, fold)
     )
+
+
+def _seed(seed: int, fold: int) -> int:
+    return int(np.random.SeedSequence([seed, fold]).generate_state(1)[0])
 
 
 def _without(split: Split, fold: int) -> Split:
@@ -70,12 +79,14 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
     """Search without each fold in turn, score the fold, and write the result into the study's ledger; return it.
 
     iou_mean, iou_std, low, high (95 % interval over groups), and for each fold its score, and the trial that was chosen
-    without it. The fold models of that trial predict together, by mean probability, at .5. Done again it goes on where
-    it stopped; a result of this budget is returned as it is. Raises what a run raises.
+    without it. The fold models of that trial predict together, by mean probability, at .5. `counts`: of each group in
+    its fold, at .5 and (`served_`) at the threshold that this search would promote its best trial with. `results`: how
+    many results the study had, this one included, as budgets grew. Done again it goes on where it stopped; a result of
+    this budget and code is returned as it is. Raises what a run raises.
     """
     ledger, trials = home / "work" / prepared.key / "ledger", prepared.study.search.trials
     known = read_nested(ledger)
-    if known is not None and known["trials"] == trials:
+    if known is not None and (known["trials"], known.get("code")) == (trials, scores_digest()):
         return known
     rows, chosen = [], []
     for fold in range(prepared.split.count):
@@ -85,22 +96,39 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
         except TrainingError as error:
             raise TrainingError(f"nested search without fold {fold}: {error}") from error
         assert best is not None  # else the run would have failed
-        rows.append(_scored(prepared, inner, home, caches, best))
+        rows.append(_scored(prepared, inner, home, caches, best).assign(fold=fold))
         chosen.append({"fold": fold, "study": inner.key, "trial": best["trial"], "loss": best["loss"]})
-    counts = counts_of_rows(pd.concat([of_fold.assign(fold=fold) for fold, of_fold in enumerate(rows)]))
-    scores, found = fold_scores(counts), headline_interval(counts)
     result = {
         "trials": trials,
-        "iou_mean": float(headline(counts)),
-        "iou_std": float(scores.std(ddof=1)),
-        "low": found.low,
-        "high": found.high,
-        "iou_folds": scores.tolist(),
+        "code": scores_digest(),
+        "results": _results(known, trials),
+        **_summary(pd.concat(rows)),
         "chosen": chosen,
     }
     ledger.mkdir(parents=True, exist_ok=True)
     write_synced(ledger / NESTED, json.dumps(result, indent=1).encode())
     return result
+
+
+def _results(known: Mapping[str, Any] | None, trials: int) -> int:
+    """Return how many results there are with one of this budget; the same one counted by other code is not new."""
+    if known is None:
+        return 1
+    return int(known.get("results", 1)) + int(known["trials"] != trials)
+
+
+def _summary(rows: pd.DataFrame) -> dict[str, Any]:
+    counts = counts_of_rows(rows)
+    scores, found = fold_scores(counts), headline_interval(counts)
+    summed = rows.groupby(["fold", "group"], sort=True).sum().reset_index()
+    return {
+        "iou_mean": float(headline(counts)),
+        "iou_std": float(scores.std(ddof=1)),
+        "low": found.low,
+        "high": found.high,
+        "iou_folds": scores.tolist(),
+        "counts": {str(name): column.tolist() for name, column in summed.items()},
+    }
 
 
 def _scored(
@@ -111,12 +139,16 @@ def _scored(
         fold_folder(home / "work" / inner.key, best["trial"], fold) for fold in range(inner.split.count)
     ]
     weights = [committed_result(folder).weights for folder in folders]
-    study = inner.study.with_params(best["params"])
+    study, cut = inner.study.with_params(best["params"]), best.get("threshold") or 0.0
     cache = build_cache(prepared.samples, prepared.root, study.data, caches)
     data = FoldData(prepared.samples, prepared.split, cache)
     held_out = set(inner.split.held_out(prepared.samples)) - set(prepared.split.held_out(prepared.samples))
     rows = []
     for photo in predicted(study, data, weights, sorted(int(row) for row in held_out)):
-        counts = count_pixels(photo.logits > 0, photo.truth)
-        rows.append({"group": photo.group, "tp": counts.tp, "fp": counts.fp, "fn": counts.fn})
+        rows.append({"group": photo.group, **_counted(photo, 0, ""), **_counted(photo, cut, SERVED)})
     return pd.DataFrame(rows)
+
+
+def _counted(photo: Photo, cut: float, prefix: str) -> dict[str, int]:
+    counts = count_pixels(photo.logits > cut, photo.truth)
+    return {f"{prefix}tp": counts.tp, f"{prefix}fp": counts.fp, f"{prefix}fn": counts.fn}

@@ -23,7 +23,7 @@ def report(name: str, home: Path) -> dict[str, Any]:
     """Print the leaderboard of a study's last run and write it as a page."""
     study, file = load(name)
     ledger = find_ledger(home / "work", study.name)
-    note_looks(home, ledger.parent, read_facts(ledger)["split"])
+    note_looks(home, ledger.parent, read_facts(ledger))
     board = read_leaderboard(ledger)
     warn_of_changes(console, study, file, board)
     page = write_report(board, ledger.parent) / PAGE

@@ -89,7 +89,7 @@ def _close_study(recorder: OutboxRecorder, work: Path, *, done: bool) -> None:
 def close_complete(recorder: OutboxRecorder, work: Path) -> Leaderboard:
     """Write the report of a study whose budget is used up, tell that it ended with it; return its leaderboard."""
     ledger = work / "ledger"
-    note_looks(work.parents[1], work, read_facts(ledger)["split"])
+    note_looks(work.parents[1], work, read_facts(ledger))
     board = read_leaderboard(ledger)
     report = write_report(board, work)
     note, metrics = as_note(board), study_metrics(board)

@@ -30,7 +30,8 @@ model.outoffold model.predict model.classical
 train.room train.claim train.checkpoint train.prune train.shared train.outbox train.snapshot train.version \
 train.start train.validation train.fold train.resume train.foldrun train.refit train.maps
 evaluate.version evaluate.pixels evaluate.objects evaluate.calibration evaluate.thresholds evaluate.groups \
-evaluate.intervals evaluate.scores evaluate.comparisons evaluate.inflation evaluate.optimism evaluate.heldout
+evaluate.intervals evaluate.scores evaluate.comparisons evaluate.inflation evaluate.optimism evaluate.heldout \
+evaluate.nested
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.tables search.groups search.database search.lock search.pruner search.space search.importance \
 search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
@@ -43,8 +44,8 @@ report.standing report.details report.searched report.curves report.gallery repo
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen options variants splitting prepare reproduce
 cost.caps cost.question cost.folds cost.answer cost.examples cost.page cost.measure
-promotion.looks promotion.contenders promotion.rule promotion.proof promotion.gate promotion.candidate promotion.views \
-promotion.making promotion.card promotion.promote
+promotion.looks promotion.contenders promotion.rule promotion.searches promotion.proof promotion.gate \
+promotion.candidate promotion.views promotion.making promotion.card promotion.promote
 predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
 predict.objects predict.folder predict.found predict.tables predict.picture predict.run predict.shown predict.into
 monitor.traits monitor.reference monitor.arrivals monitor.copies monitor.answers monitor.drift \

@@ -15,8 +15,9 @@ from harness.drive import drive
 from harness.errors import ConfigError, Interrupted, TrainingError
 from harness.nested import nest, outer, refuse_unnestable
 from harness.prepare import Prepared, prepare
-from harness.report.leaderboard import Leaderboard, read_leaderboard, study_metrics
+from harness.report.leaderboard import NOT_SHOWN, Leaderboard, read_leaderboard, study_metrics
 from harness.report.words import verdict
+from harness.search.ledger import SERVED
 from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny
 from tests.test_drive import started
@@ -80,15 +81,16 @@ def test_the_nested_score_is_of_every_group_once_and_is_shown_wherever_results_a
     assert found["low"] <= found["iou_mean"] <= found["high"]
     assert [one["study"].split("-")[0] for one in found["chosen"]] == [f"tiny.outer{n}" for n in range(3)]
     board = driver(tiny, home)(prepared)
-    assert board.nested == found
-    assert json.loads(json.dumps(board.as_dict()))["nested"] == found
+    shown = {name: value for name, value in found.items() if name not in NOT_SHOWN}
+    assert board.nested == shown
+    assert json.loads(json.dumps(board.as_dict()))["nested"] == shown
     assert study_metrics(board)["nested_iou_mean"] == found["iou_mean"]
     assert f"such a search finds {found['iou_mean']:.4f}" in verdict(board)[1]
     client = MlflowClient(f"sqlite:///{home.resolve() / 'mlflow.db'}")
     names = {experiment.name for experiment in client.search_experiments()}
     assert {"tiny", "tiny.outer0", "tiny.outer1", "tiny.outer2"} <= names
     ledger = home / "work" / prepared.key / "ledger"
-    assert read_leaderboard(ledger).nested == found
+    assert read_leaderboard(ledger).nested == shown
     facts = json.loads((ledger / "study.json").read_text())
     for changed in ({"protocol": {"nested": False}}, {"search": facts["settings"]["search"] | {"trials": 3}}):
         told = facts | {"settings": facts["settings"] | changed}
@@ -96,11 +98,53 @@ def test_the_nested_score_is_of_every_group_once_and_is_shown_wherever_results_a
         assert read_leaderboard(ledger).nested is None
 
 
+def test_each_inner_search_has_a_seed_of_its_own_so_that_no_luck_of_a_seed_is_in_all_folds(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    prepared = prepared_of(tiny, tmp_path)
+    seeds = [outer(prepared, fold).study.seed for fold in range(3)]
+    assert len({prepared.study.seed, *seeds}) == 4
+    assert seeds == [outer(prepared, fold).study.seed for fold in range(3)]
+
+
+def test_counts_are_kept_at_the_threshold_of_each_search_and_counted_again_by_other_code(
+    tiny: Tiny, tmp_path: Path, empty_mlflow: Path
+) -> None:
+    home = started(tmp_path / "home", empty_mlflow)
+    prepared = prepared_of(tiny, home, search__trials=1)
+    found = nest(prepared, home, tiny.caches, driver(tiny, home))
+    rows, positive = pd.DataFrame(found["counts"]), prepared.samples.groupby("group")["positive"].sum()
+    assert dict(zip(rows["group"], rows["fold"], strict=True)) == dict(prepared.split.folds)
+    for prefix in ("", SERVED):
+        truth = rows[f"{prefix}tp"] + rows[f"{prefix}fn"]
+        assert truth.tolist() == positive[rows["group"]].tolist()
+    cuts = [
+        read_leaderboard(home / "work" / one["study"] / "ledger").best["threshold"]  # type: ignore[index]
+        for one in found["chosen"]
+    ]
+    more = {fold: rows.loc[rows["fold"] == fold, f"{SERVED}fp"].sum() for fold in range(3)}
+    half = {fold: rows.loc[rows["fold"] == fold, "fp"].sum() for fold in range(3)}
+    assert any(cut != 0 for cut in cuts)
+    assert all(
+        (more[fold] >= half[fold]) == (cut <= 0) or more[fold] == half[fold] for fold, cut in enumerate(cuts)
+    )
+
+    path = home / "work" / prepared.key / "ledger" / "nested.json"
+    path.write_text(json.dumps(found | {"code": "older", "iou_mean": 0.0}))
+
+    def as_it_is(inner: Prepared) -> Leaderboard:
+        return read_leaderboard(home / "work" / inner.key / "ledger")  # nothing is trained
+
+    assert nest(prepared, home, tiny.caches, as_it_is) == found
+    path.write_text(json.dumps(found | {"trials": 5}))
+    assert nest(prepared, home, tiny.caches, as_it_is) == found | {"results": 2}
+
+
 def test_stopped_in_an_inner_search_it_goes_on_and_ends_with_the_same_numbers(
     tiny: Tiny, tmp_path: Path, empty_mlflow: Path
 ) -> None:
     home = started(tmp_path / "home", empty_mlflow)
-    prepared = prepared_of(tiny, home, train__epochs=1)
+    prepared = prepared_of(tiny, home)
     with pytest.raises(Interrupted):
         nest(prepared, home, tiny.caches, driver(tiny, home, stop=True))
     first = nest(prepared, home, tiny.caches, driver(tiny, home))

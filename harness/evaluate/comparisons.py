@@ -37,9 +37,19 @@ class CorrectedTest:
     """A paired t test over fold scores whose variance knows that training sets overlap."""
 
     value: float
+    error: float  # standard error of the value
     statistic: float
     p_value: float  # two-sided
     freedom: int
+
+    @property
+    def one_sided(self) -> float:
+        """Return the p value of "the first is not better"."""
+        return self.p_value / 2 if self.statistic > 0 else 1 - self.p_value / 2
+
+    def half(self, level: float) -> float:
+        """Return half the width of the t interval of the value."""
+        return float(stdtrit(self.freedom, (1 + level) / 2) * self.error)
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,10 @@ def corrected_test(a: ArrayLike, b: ArrayLike, *, repeats: int = 1) -> Corrected
     """
     value, error, freedom = _of_folds(a, b, repeats)
     if error == 0:
-        return CorrectedTest(
-            value, float(np.sign(value)) * np.inf if value else 0.0, float(value == 0), freedom
-        )
+        statistic = float(np.sign(value)) * np.inf if value else 0.0
+        return CorrectedTest(value, error, statistic, float(value == 0), freedom)
     statistic = value / error
-    return CorrectedTest(value, statistic, float(2 * stdtr(freedom, -abs(statistic))), freedom)
+    return CorrectedTest(value, error, statistic, float(2 * stdtr(freedom, -abs(statistic))), freedom)
 
 
 def posterior(a: ArrayLike, b: ArrayLike, *, rope: float = ROPE, repeats: int = 1) -> Posterior:

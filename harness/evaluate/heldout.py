@@ -25,7 +25,7 @@ TIE = 1e-9
 
 @dataclass(frozen=True)
 class HeldOutTest:
-    """What a look at the held-out groups showed; `groups` are those on which the two were counted differently."""
+    """What a look at unseen groups showed; `groups` are those on which the two were counted differently."""
 
     better: bool
     gain: float
@@ -34,13 +34,14 @@ class HeldOutTest:
     level: float
     look: int
     groups: int
+    where: str = "on held-out groups"
 
     @property
     def sentence(self) -> str:
         """Return the result for people."""
         word = "Better" if self.better else "Not shown to be better"
         return (
-            f"{word} on held-out groups: {self.gain:+.4f} IoU ({self.interval.level:.0%} interval "
+            f"{word} {self.where}: {self.gain:+.4f} IoU ({self.interval.level:.0%} interval "
             f"{self.interval.low:+.4f} to {self.interval.high:+.4f}), p = {self.p_value:.4f} at level "
             f"{self.level:g}, look {self.look} of {LOOKS}."
         )

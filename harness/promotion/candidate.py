@@ -12,9 +12,11 @@ from harness.errors import PromotionRefused
 from harness.model.networks import architecture
 from harness.model.predict import MEAN, STD
 from harness.prepare import study_of
-from harness.promotion.proof import NOT_PROVABLE, Proof
+from harness.promotion.contenders import made_as
+from harness.promotion.proof import Proof
+from harness.promotion.rule import NOT_PROVABLE
 from harness.report.leaderboard import Leaderboard
-from harness.tracking.aliases import CHAMPION, SPLIT_TAG, STUDY_TAG, TRIAL_TAG, Version
+from harness.tracking.aliases import CHAMPION, MADE_TAG, SPLIT_TAG, STUDY_TAG, TRIAL_TAG, Version
 from harness.tracking.home import home_id
 from harness.tracking.runs import (
     OwnRuns,
@@ -29,9 +31,9 @@ from harness.train.foldrun import FoldResult, committed_result, fold_folder
 
 AT_HEADLINE = 0.0  # logit, of probability .5
 THRESHOLD_TAG, CLAIM_TAG = "harness.threshold", "harness.claim"  # of a version
-MADE_TAG = "harness.model"  # of a version: what it was made of, `made_as`
 FORCED_TAG = "harness.forced"  # of one that was promoted against the rules: the reason
-LOOK_TAG, HELDOUT_IOU_TAG = "harness.heldout_look", "harness.heldout_iou"  # of one that was looked at
+LOOK_TAG = "harness.heldout_look"  # of one that was held against a rival on unseen groups
+HELDOUT_IOU_TAG = "harness.heldout_iou"  # of one that held-out groups were predicted with
 WORTH_TAG = "harness.heldout_"  # and a name of `contenders.Seen.worth`, of such a one
 
 
@@ -39,8 +41,8 @@ WORTH_TAG = "harness.heldout_"  # and a name of `contenders.Seen.worth`, of such
 class Promotion:
     """What was promoted, what it replaced, and what is proven of it.
 
-    threshold: the logit that its mean probability is compared at. look, heldout_iou: of the test on held-out groups;
-    None where there was none.
+    threshold: the logit that its mean probability is compared at. look: at unseen groups; None where there was none.
+    heldout_iou: on held-out groups; None where no look was at those.
     """
 
     model: str
@@ -75,7 +77,7 @@ class Promotion:
     @property
     def _measured(self) -> str:
         """Return what held-out groups say of the threshold and the probabilities of what was promoted."""
-        if not self.look:
+        if self.heldout_iou is None:
             return f"what would be best for this model ({self.made_as}) and its calibration are not measured"
         at_it = f"at it this model ({self.made_as}) has IoU {self.heldout_iou:.4f} on held-out groups"
         if "best_iou" not in self.heldout_worth:  # looked at by older code
@@ -147,7 +149,9 @@ class Candidate:
         if forced is not None:
             tags[FORCED_TAG] = forced
         if proof.look is not None:
-            tags |= {LOOK_TAG: str(proof.look), HELDOUT_IOU_TAG: repr(proof.iou)}
+            tags[LOOK_TAG] = str(proof.look)
+        if proof.iou is not None:
+            tags[HELDOUT_IOU_TAG] = repr(proof.iou)
             tags |= {f"{WORTH_TAG}{name}": repr(value) for name, value in proof.worth.items()}
         return tags
 
@@ -165,7 +169,7 @@ class Candidate:
             threshold_chosen=THRESHOLD_TAG in tags and self.best.get("threshold") is not None,
             claim=tags.get(CLAIM_TAG, f"{NOT_PROVABLE}: promoted when nothing was asked for"),
             look=int(tags[LOOK_TAG]) if LOOK_TAG in tags else None,
-            heldout_iou=float(tags[HELDOUT_IOU_TAG]) if LOOK_TAG in tags else None,
+            heldout_iou=float(tags[HELDOUT_IOU_TAG]) if HELDOUT_IOU_TAG in tags else None,
             heldout_worth=_worth(tags),
         )
 
@@ -185,18 +189,6 @@ def read_candidate(board: Leaderboard, store: Store, work: Path, tell: Callable[
     run = find_trial_run(runs, facts["key"], trial)
     threshold = AT_HEADLINE if best.get("threshold") is None else float(best["threshold"])
     return Candidate(facts, best, runs, run, threshold, study, folds)
-
-
-def made_as(wanted: Promote, folds: int) -> str:
-    """Return of what a model is made, in words; what predicts otherwise has other words."""
-    kinds = {
-        "ensemble": f"ensemble of {folds} folds",
-        "refit": "refit on all folds",
-        "best_fold": "best fold",
-    }
-    flips = ", mirrored views" if wanted.flips else ""
-    scales = f", scales {' '.join(map(str, wanted.scales))}" if wanted.scales != (1.0,) else ""
-    return f"{kinds[wanted.model]}{flips}{scales}"
 
 
 def _worth(tags: Mapping[str, str]) -> dict[str, float]:

@@ -164,7 +164,7 @@ class Card:
     def _own_scores(self) -> dict[str, str]:
         """Return what held-out groups say of the model itself, once it was looked at."""
         done = self.promotion
-        if not done.look:
+        if done.heldout_iou is None:
             return dict.fromkeys(("IoU on held-out groups", "Threshold", "Calibration error"), "not measured")
         worth = done.heldout_worth
         known = {"IoU on held-out groups": f"{done.heldout_iou:.4f}, at look {done.look}"}

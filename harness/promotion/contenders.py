@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from harness.config import Data
+from harness.config import Data, Promote
 from harness.data.audit import HELD_OUT
 from harness.data.audit.masks import masks_of
 from harness.data.cache import build_cache
@@ -68,6 +68,18 @@ class Stored:
 
     def truth(self, position: int) -> Pixels:
         return masks_of(self.samples, self.root, self.data)(position)
+
+
+def made_as(wanted: Promote, folds: int) -> str:
+    """Return of what a model is made, in words; what predicts otherwise has other words."""
+    kinds = {
+        "ensemble": f"ensemble of {folds} folds",
+        "refit": "refit on all folds",
+        "best_fold": "best fold",
+    }
+    flips = ", mirrored views" if wanted.flips else ""
+    scales = f", scales {' '.join(map(str, wanted.scales))}" if wanted.scales != (1.0,) else ""
+    return f"{kinds[wanted.model]}{flips}{scales}"
 
 
 def model_contender(

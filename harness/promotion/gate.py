@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from harness.errors import PromotionRefused
-from harness.promotion.proof import NOT_PROVABLE, Proof
-from harness.promotion.rule import Rule
+from harness.promotion.proof import Proof
+from harness.promotion.rule import NOT_PROVABLE, Rule
 from harness.report.leaderboard import Leaderboard
 
 T = TypeVar("T")

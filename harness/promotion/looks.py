@@ -1,4 +1,7 @@
-"""Looks at held-out groups: counted on the disk before a prediction begins, and once only for the same two models."""
+"""Looks at unseen groups: counted on the disk before a prediction begins, and once only for the same two sides.
+
+They are held-out groups, or, where too few are held out, those of the folds, which a nested search scored.
+"""
 
 import hashlib
 import json
@@ -10,25 +13,28 @@ from typing import Any
 
 import pandas as pd
 
+from harness.data.audit import HELD_OUT
 from harness.data.split import Split, read_split
 from harness.errors import DataError, PromotionRefused
-from harness.evaluate.heldout import HeldOutTest, can_be_proven, level_of_look
+from harness.evaluate.heldout import LOOKS, HeldOutTest, can_be_proven, level_of_look
 from harness.search.ledger import LOOKS as LOOKS_FILE
 from harness.train.checkpoint import write_synced
 from harness.train.claim import claimed
 
 FOLDER, LOCK = "heldout", "lock"  # below the home
+HELD_OUT_GROUPS, FOLD_GROUPS = "held-out groups", "groups of the folds"
 ENTRY = ("look", "level", "groups", "candidate", "rival")
 
 DIGITS = 16  # of a picture's digest
 
 Groups = dict[str, list[str]]
 Look = dict[str, Any]  # of ENTRY, and what came of it: see `Looks.conclude`
+Shown = tuple[HeldOutTest, Mapping[str, Any]]  # the test, and what is of the candidate alone
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two models of a look: what people call it, and the digest of all that decides its predictions."""
+    """One of the two sides of a look: what people call it, and the digest of all that decides its predictions."""
 
     name: str
     digest: str
@@ -38,34 +44,66 @@ class Side:
 
 def held_out_groups(split: Split, samples: pd.DataFrame) -> Groups:
     """Return the groups that no fold holds, each with the digests of its pictures."""
-    rows = samples.iloc[split.held_out(samples)]
+    return groups_of(samples.iloc[split.held_out(samples)])
+
+
+def fold_groups(split: Split, samples: pd.DataFrame) -> Groups:
+    """Return the groups that folds hold, each with the digests of its pictures."""
+    return groups_of(samples[split.of(samples) != HELD_OUT])
+
+
+def groups_of(rows: pd.DataFrame) -> Groups:
+    """Return the groups of samples, each with the digests of its pictures."""
     pixels = rows.groupby("group", sort=True)["pixels_sha256"]
     return {str(name): sorted({digest[:DIGITS] for digest in own}) for name, own in pixels}
 
 
-def looks_of(home: Path, split: Split, samples: pd.DataFrame) -> list[Look]:
+def looks_of(home: Path, split: Split, samples: pd.DataFrame, *, nested: bool = False) -> list[Look]:
     """Return every look at the held-out groups of a split, in order; without `sentence` it was not finished.
 
-    A look at other held-out groups counts where one of these pictures was among them, whatever it was called then.
-    Raises DataError where a file that counts looks is damaged.
+    With a `nested` search, and too few held out to prove anything, at the groups of its folds. A look at other groups
+    counts where one of these pictures was among them, whatever it was called then. Raises DataError where a file that
+    counts looks is damaged.
     """
-    return Looks(home, held_out_groups(split, samples), lambda line: None).all()
+    groups = held_out_groups(split, samples)
+    if nested and not can_be_proven(len(groups), look=1):
+        groups = fold_groups(split, samples)
+    return Looks(home, groups, lambda line: None).all()
 
 
 @dataclass(frozen=True)
 class Looks:
-    """The looks at some held-out groups, of every study and model of a home. `tell` gets a line where one must wait."""
+    """The looks at some groups, of every study and model of a home. `tell` gets a line where one must wait, or looks.
+
+    shown: results on these groups that anybody can read without a look, so that each is worth one.
+    """
 
     home: Path
     groups: Groups
     tell: Callable[[str], None]
+    what: str = HELD_OUT_GROUPS
+    shown: int = 0
 
     def all(self) -> list[Look]:
         """Return every look, in order."""
-        own = _pictures(self.groups)
         found = [look for path in sorted((self.home / FOLDER).glob("*.jsonl")) for look in _read(path)]
-        shared = [look for look in found if own & _pictures(look["groups"])]
+        shared = [look for look in found if share_a_picture(self.groups, look["groups"])]
         return sorted(shared, key=lambda look: int(look["look"]))
+
+    def take(self, candidate: Side, rival: Side, show: Callable[[int], Shown]) -> Look:
+        """Return the look at these two: what `show` sees, told its number. One that was finished is not repeated.
+
+        One that was killed is gone on with. Raises what `count` and `show` raise.
+        """
+        look = self.count(candidate, rival)
+        if "sentence" in look:
+            self.tell(f"{self.what}: these two were held against each other at look {look['look']} already")
+            return look
+        self.tell(
+            f"{self.what}: look {look['look']} of {LOOKS} at {len(self.groups)} groups, {candidate.name} against "
+            f"{rival.name}"
+        )
+        return self.conclude(look, *show(look["look"]))
 
     def count(self, candidate: Side, rival: Side) -> Look:
         """Return the look at these two that is there, finished or not, else count one, on the disk when this returns.
@@ -76,13 +114,9 @@ class Looks:
             known = self._known(candidate, rival)
             if known is not None:
                 return known
-            number = 1 + len(self.all())
+            number = max(1 + len(self.all()), self.shown)
+            self._refuse_spent(number)
             level = level_of_look(number)
-            if not can_be_proven(len(self.groups), number):
-                raise PromotionRefused(
-                    f"held-out groups: {len(self.groups)} of them can prove nothing at look {number}, which asks for "
-                    f"p <= {level:g}; hold out new groups to prove more"
-                )
             values = (number, level, self.groups, asdict(candidate), asdict(rival))
             look: Look = dict(zip(ENTRY, values, strict=True))
             self._append(look)
@@ -91,7 +125,7 @@ class Looks:
     def conclude(self, look: Look, test: HeldOutTest, own: Mapping[str, Any]) -> Look:
         """Write what a look showed, once: gain, low, high, p_value, better, sentence, tell_apart (groups).
 
-        `own` is of the candidate alone: iou (pooled), worth (see contenders.Seen).
+        `own` is of the candidate alone: iou (pooled), worth (see contenders.Seen); nothing of a nested search.
         """
         with self._alone():
             known = self._known(Side(**look["candidate"]), Side(**look["rival"]))
@@ -109,6 +143,18 @@ class Looks:
             }
             self._append(look | result)
             return look | result
+
+    def _refuse_spent(self, number: int) -> None:
+        if number > LOOKS:
+            taken = f"look {number}" if number > self.shown else f"{self.shown} results on them are known"
+            raise PromotionRefused(
+                f"{self.what}: {taken}, and they are spent after {LOOKS}; hold out new groups to prove more"
+            )
+        if not can_be_proven(len(self.groups), number):
+            raise PromotionRefused(
+                f"{self.what}: {len(self.groups)} of them can prove nothing at look {number}, which asks for "
+                f"p <= {level_of_look(number):g}; hold out new groups to prove more"
+            )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -136,6 +182,12 @@ class Looks:
         write_synced(self._path, before + json.dumps(line).encode() + b"\n")
 
 
+def share_a_picture(one: Groups, other: Groups) -> bool:
+    """Tell whether a picture is in both, whatever its groups are called."""
+    pictures = {digest for own in one.values() for digest in own}
+    return any(not pictures.isdisjoint(own) for own in other.values())
+
+
 def for_reports(looks: list[Look]) -> list[dict[str, Any]]:
     """Return looks as reports show them; what is not known of one that was killed is None."""
     shown = ("gain", "low", "high", "p_value", "better", "sentence")
@@ -151,14 +203,15 @@ def for_reports(looks: list[Look]) -> list[dict[str, Any]]:
     ]
 
 
-def note_looks(home: Path, work: Path, split: str) -> None:
-    """Write the looks at the held-out groups of a study into its ledger; those for other studies count too.
+def note_looks(home: Path, work: Path, facts: Mapping[str, Any]) -> None:
+    """Write the looks at the unseen groups of a study into its ledger; those for other studies count too.
 
     Raises DataError where a file that counts looks is damaged. Without the split or the samples nothing is known.
     """
-    path, samples = home / "folds" / f"{split}.json", work / "samples.parquet"
+    path, samples = home / "folds" / f"{facts['split']}.json", work / "samples.parquet"
+    nested = bool(facts["settings"].get("protocol", {}).get("nested"))
     if path.is_file() and samples.is_file():
-        found = looks_of(home, read_split(path), pd.read_parquet(samples))
+        found = looks_of(home, read_split(path), pd.read_parquet(samples), nested=nested)
         if found:
             write_looks(work, found)
 
@@ -181,10 +234,6 @@ def _read(path: Path) -> list[Look]:
                 "paid for"
             ) from None
     return list(found.values())
-
-
-def _pictures(groups: Groups) -> set[str]:
-    return {digest for pictures in groups.values() for digest in pictures}
 
 
 def _pair(look: Look) -> tuple[str, str]:

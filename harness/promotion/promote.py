@@ -12,12 +12,14 @@ from harness.config import Promote
 from harness.data.audit.report import Report, refuse_leaks
 from harness.errors import LeakageError, ModelRefused, NotBetter, PromotionRefused
 from harness.prepare import Prepared
-from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, made_as, read_candidate
+from harness.promotion.candidate import CLAIM_TAG, Candidate, Promotion, read_candidate
 from harness.promotion.card import DOCUMENT, Card, Written, read_card, use_of, write_card
-from harness.promotion.contenders import model_contender
+from harness.promotion.contenders import made_as, model_contender
 from harness.promotion.gate import Gate, by_the_interval, evidence_of
 from harness.promotion.making import Made, made_of
-from harness.promotion.proof import NOT_PROVABLE, Court, Place, Proof, is_provable
+from harness.promotion.proof import Court, Place, Proof, is_provable
+from harness.promotion.rule import NOT_PROVABLE
+from harness.promotion.searches import Searches
 from harness.report.files import write_report
 from harness.report.leaderboard import Leaderboard, read_leaderboard
 from harness.report.table import as_note
@@ -83,7 +85,9 @@ def promote_best(
                     place.tell(f"{why}: it is registered anew, from the trial's own files")
                     return step.promote(_known_tags(candidate, made, held))
                 gate.weigh(model.rules(wanted, candidate.best.get("calibration_error")))
-                proof = _judged(step, Court(today, place, wanted.margin, by_the_interval(board)), gate)
+                searches = Searches(today, place.work, made, place.tell)
+                court = Court(today, place, searches, wanted.margin, by_the_interval(board))
+                proof = _judged(step, court, gate)
                 return step.promote(candidate.tags(proof, force if gate.was_forced else None, made))
 
 

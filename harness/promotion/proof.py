@@ -1,29 +1,35 @@
-"""What held-out groups prove of a candidate before it is promoted. Each look at them is counted and paid for."""
+"""What unseen data prove of a candidate before it is promoted. Each look at them is counted and paid for."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.data.audit import HELD_OUT
 from harness.data.split import Split, read_split
 from harness.errors import DataError, NotBetter, PromotionRefused
 from harness.evaluate.groups import pooled
-from harness.evaluate.heldout import LOOKS, can_be_proven, held_out_test
+from harness.evaluate.heldout import HeldOutTest, can_be_proven, held_out_test
 from harness.prepare import Prepared
 from harness.promotion.contenders import Contender, classical_contender, model_contender
-from harness.promotion.looks import Groups, Look, Looks, held_out_groups, write_looks
-from harness.promotion.rule import Rule
+from harness.promotion.looks import Groups, Look, Looks, held_out_groups, note_looks
+from harness.promotion.rule import NOT_PROVABLE, Rule
+from harness.promotion.searches import Searches
 from harness.search.ledger import read_facts
 from harness.tracking.aliases import SPLIT_TAG, STUDY_TAG, Version
 from harness.tracking.registry import fetch_model
 from harness.tracking.store import Store
 
-NOT_PROVABLE = "not provable on these data"
 WAY_OUT = (
     "to prove more, hold out groups that no fold of the champion held (folds.held_out, held_out_positive and "
     "held_out_from in the study file, or fold -1 in the table) in a study of another name"
+)
+OR_NEST = "; or let both searches run with protocol.nested: true, on the same folds"
+OF_SEARCHES = (
+    "It is of the searches, which trained on fewer groups; the models themselves are not scored there."
 )
 
 
@@ -33,8 +39,8 @@ class Proof:
 
     claim: str
     look: int | None = None
-    iou: float | None = None  # pooled, on the held-out groups
-    worth: Mapping[str, float] = field(default_factory=dict)  # see Seen; of a look alone
+    iou: float | None = None  # pooled, of the model on held-out groups; None where those were not looked at
+    worth: Mapping[str, float] = field(default_factory=dict)  # see Seen; of such a look alone
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,13 @@ def is_provable(today: Prepared) -> bool:
 class Court:
     """What a candidate is judged with: the data as audited today, the registered models, where looks are counted.
 
-    margin: the least gain of IoU over the champion, which the whole interval must show. otherwise: what a first model
-    is held to where its look cannot prove anything.
+    searches: what is judged by where too few groups are held out. margin: the least gain of IoU over the champion,
+    which the whole interval must show. otherwise: what a first model is held to where its look cannot prove anything.
     """
 
     today: Prepared
     place: Place
+    searches: Searches
     margin: float = 0.0
     otherwise: Sequence[Rule] = ()
 
@@ -74,36 +81,35 @@ class Court:
 
         Raises PromotionRefused unless it is better, or there is no champion and nothing can be proven.
         """
+        place = self.place
+        try:
+            if is_provable(self.today):
+                return self._by_held_out_groups(candidate, champion)
+            return self._by_search(candidate, champion)
+        finally:
+            note_looks(place.home, place.work, read_facts(place.work / "ledger"))
+
+    def _by_held_out_groups(self, candidate: Contender, champion: Version | None) -> Proof:
         groups = held_out_groups(self.today.split, self.today.samples)
-        if not is_provable(self.today):
-            few = (
-                f"{NOT_PROVABLE}: {len(groups) or 'no'} groups are held out, and fewer than six prove nothing"
-            )
-            if champion is None:
-                return Proof(few)
-            raise PromotionRefused(f"{few}; version {champion.version} stays the champion; {WAY_OUT}")
         looks = Looks(self.place.home, groups, self.place.tell)
         with self._rival(champion, groups) as rival:
-            try:
-                return _judged(self._look(candidate, rival, looks), champion, self.margin, self.otherwise)
-            finally:
-                write_looks(self.place.work, looks.all())
+            look = looks.take(candidate.side, rival.side, partial(_seen, candidate, rival))
+            return _judged(look, champion, self.margin, self.otherwise)
 
-    def _look(self, candidate: Contender, rival: Contender, looks: Looks) -> Look:
-        """Return the look at these two; one that was finished is not repeated, one that was killed is gone on with."""
-        look = looks.count(candidate.side, rival.side)
-        if "sentence" in look:
-            self.place.tell(
-                f"held-out groups: these two were held against each other at look {look['look']} already"
-            )
-            return look
-        self.place.tell(
-            f"held-out groups: look {look['look']} of {LOOKS} at {len(looks.groups)} groups, {candidate.side.name} "
-            f"against {rival.side.name}"
-        )
-        seen = candidate.look()
-        test = held_out_test(seen.counts, rival.look().counts, look=look["look"])
-        return looks.conclude(look, test, {"iou": float(pooled(seen.counts)), "worth": dict(seen.worth)})
+    def _by_search(self, candidate: Contender, champion: Version | None) -> Proof:
+        """Judge by nested cross-validation, if it was asked for; a first model is not held against anything."""
+        held_out = len(held_out_groups(self.today.split, self.today.samples)) or "no"
+        few = f"{NOT_PROVABLE}: {held_out} groups are held out, and fewer than six prove nothing"
+        if champion is None:
+            return Proof(few)
+        stays = f"version {champion.version} stays the champion"
+        if not self.searches.are_nested or candidate.side.trial is None:
+            raise PromotionRefused(f"{few}; {stays}; {WAY_OUT}{OR_NEST}")
+        try:
+            own, rival = self.searches.pair(candidate.side.trial, champion)
+        except PromotionRefused as error:
+            raise PromotionRefused(f"{error}; {stays}; {WAY_OUT}") from error
+        return _judged(self.searches.look(own, rival), champion, self.margin, self.otherwise)
 
     @contextmanager
     def _rival(self, champion: Version | None, groups: Groups) -> Iterator[Contender]:
@@ -158,10 +164,19 @@ class Court:
         return found
 
 
+def _seen(candidate: Contender, rival: Contender, look: int) -> tuple[HeldOutTest, dict[str, Any]]:
+    """Let both predict the held-out groups; return the test of this look, and what is of the candidate alone."""
+    seen = candidate.look()
+    test = held_out_test(seen.counts, rival.look().counts, look=look)
+    return test, {"iou": float(pooled(seen.counts)), "worth": dict(seen.worth)}
+
+
 def _judged(look: Look, champion: Version | None, margin: float, otherwise: Sequence[Rule]) -> Proof:
     """Return what a look proves. Raises PromotionRefused, with what it showed."""
     claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
-    proof = Proof(claim, int(look["look"]), float(look["iou"]), look.get("worth", {}))
+    if "iou" not in look:
+        claim = f"{claim} {OF_SEARCHES}"
+    proof = Proof(claim, int(look["look"]), look.get("iou"), look.get("worth", {}))
     try:
         if champion is None:
             return _first(look, proof, otherwise)

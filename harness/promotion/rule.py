@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+NOT_PROVABLE = "not provable on these data"
+
 
 @dataclass(frozen=True)
 class Rule:

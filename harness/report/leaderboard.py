@@ -14,6 +14,7 @@ from harness.search.groups import read_groups
 from harness.search.ledger import SCORED_BY, read_ledger, read_looks, read_nested
 
 FAILED = ("collapsed", "failed")  # ends of a second look
+NOT_SHOWN = ("counts", "code", "results")  # of nested cross-validation: what tests need, and no reader
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def _nested(facts: Mapping[str, Any], ledger: Path) -> dict[str, Any] | None:
     """Return what nested cross-validation found, if it is asked for and was done with this budget."""
     settings, found = facts["settings"], read_nested(ledger)
     asked = settings.get("protocol", {}).get("nested") and settings["search"]["trials"]
-    return found if found is not None and found["trials"] == asked else None
+    if found is None or found["trials"] != asked:
+        return None
+    return {name: value for name, value in found.items() if name not in NOT_SHOWN}
 
 
 def study_metrics(board: Leaderboard) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What was seen of the held-out groups of a study, look by look."""
+"""What was seen of the unseen groups of a study, look by look."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,13 +16,15 @@ def looks(board: Leaderboard) -> str:
     if held_out is None and not board.looks:
         return paragraph("Whether groups are held out is not recorded.")
     if not board.looks:
+        if not held_out and board.nested is not None:
+            return paragraph("No group is held out; its search was not held against a champion's yet.")
         if not held_out:
             return paragraph("No group is held out, so there is nothing to look at.")
         return paragraph(f"{held_out} groups are held out; nobody has looked at them.")
     rows, sentences = [_cells(look) for look in board.looks], [look["sentence"] for look in board.looks]
     headings = ("look", "level", "candidate", "rival", "gain", "95 % interval", "p", "better")
     levels = ", ".join(map(str, LEVELS))
-    note = f"Looks test at levels of {levels}; after them the held-out groups are spent."
+    note = f"Looks test at levels of {levels}; after them these groups are spent."
     return (
         table(headings, rows, words=("candidate", "rival", "better"))
         + listed(sentence for sentence in sentences if sentence)

@@ -38,7 +38,7 @@ def as_page(board: Leaderboard, work: Path, report: Path) -> str:
         section("Curves of the best trial", _curves(files)),
         section("Pictures", gallery(report)),
         section("Leakage", leaks(board.facts, leakage)),
-        section("Looks at held-out groups", looks(board)),
+        section("Looks at unseen groups", looks(board)),
         section("Protocol as it was run", sheet(board, files, leakage)),
         section("To run it again", reproduce(board.facts)),
         scripts=scripts(),

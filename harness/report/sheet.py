@@ -50,7 +50,7 @@ SIDES = {  # kind of leakage: what keeps it out, checks that looked
 
 def sheet(board: Leaderboard, files: TrialFiles | None, leakage: Leakage | None) -> str:
     """Return questions and answers as a table."""
-    rows = [*_data(board.facts), *_leaks(board.facts, leakage), *_choices(board), *_work(board, files)]
+    rows = [*_data(board), *_leaks(board.facts, leakage), *_choices(board), *_work(board, files)]
     return paragraph(SOURCE, "soft") + table(
         ("question", "answer"), rows, words=("question", "answer"), prose=True
     )
@@ -80,7 +80,8 @@ def reproduce(facts: Mapping[str, Any]) -> str:
     return f"<pre>{escape(command)}</pre>{pairs(known)}{paragraph(note, 'soft')}"
 
 
-def _data(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _data(board: Leaderboard) -> Iterable[tuple[str, str]]:
+    facts = board.facts
     dataset = _take(facts, "settings", "data", "dataset", "name") or UNKNOWN
     held_out = facts.get("held_out_groups")
     folds = facts.get("folds")
@@ -105,7 +106,7 @@ def _data(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             if held_out is None
             else f"{held_out} groups are held out"
             if held_out
-            else "no: every group took part in the choice of the best trial"
+            else f"no: every group took part in the choice of the best trial{_of_the_search(board)}"
         ),
     )
 
@@ -130,6 +131,11 @@ def _second_look(board: Leaderboard) -> str:
     )
     folds = "the same folds" if same_folds(board.facts) else "fresh folds of the same groups"
     return f"with fresh seeds and {folds}: {told}; promoted is trial {board.chosen['trial']}"
+
+
+def _of_the_search(board: Leaderboard) -> str:
+    scored = "; each fold was unseen by the search that ran without it, which is scored there"
+    return scored if board.nested is not None else ""
 
 
 def _nested(board: Leaderboard) -> str:

@@ -131,14 +131,21 @@ def _held_out(board: Leaderboard) -> str:
         return f"Trial {board.chosen['trial']} against {own[-1]['rival']}: {own[-1]['sentence']}"
     if (held_out := board.facts.get("held_out_groups")) is None:
         return "Whether groups are held out is not recorded."
-    if not held_out:
-        none = "every group took part in the choice, none is held out."
-        return f"{UNPROVABLE}: {none}" if board.nested is None else "No group is held out."
     if not can_be_proven(held_out, look=1):
-        return f"{UNPROVABLE}: {held_out} held-out groups are too few to prove anything."
+        return _too_few(board, held_out)
     if len(board.looks) >= LOOKS:
         return f"Not proven: the {held_out} held-out groups are spent after {LOOKS} looks."
     return f"Not proven: {held_out} held-out groups wait, and only they can prove that it is better."
+
+
+def _too_few(board: Leaderboard, held_out: int) -> str:
+    """Return what can be proven with so few held-out groups; a search that was scored can be held against another."""
+    none = "every group took part in the choice, none is held out"
+    few = f"{held_out} held-out groups are too few to prove anything" if held_out else none
+    if board.nested is None:
+        return f"{UNPROVABLE}: {few}."
+    short = few if held_out else "no group is held out"
+    return f"{short[0].upper()}{short[1:]}; only its search can be held against a champion's."
 
 
 def _is_of(candidate: Mapping[str, Any], board: Leaderboard) -> bool:

@@ -22,6 +22,7 @@ from harness.train.checkpoint import write_synced
 STUDY, TRIALS, BASELINES = "study.json", "trials.parquet", "baselines.parquet"
 LOOKS = "looks.json"  # there where the held-out groups were looked at
 NESTED = "nested.json"  # there where the search was run without each fold in turn
+SERVED = "served_"  # of its counts: at the threshold that the search would promote its best trial with
 FACTS = (  # what whoever reads the facts relies on
     *("name", "key", "identity", "description", "profile", "seed", "samples", "groups", "positive_groups"),
     *("rare_classes", "data", "split", "split_note", "leakage", "leakage_sha256", "settings"),

@@ -14,6 +14,7 @@ from harness.errors import TrackingError
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 STUDY_TAG, TRIAL_TAG = "harness.study", "harness.trial"
 SPLIT_TAG = "harness.split"
+MADE_TAG = "harness.model"  # of a version: what it was made of, in words
 MADE_BY = "harness.made_by"  # of a version: the `id` of the move that it was made for
 MOVE = "harness.move."  # and a number, of a registered model
 

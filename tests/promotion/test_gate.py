@@ -9,7 +9,8 @@ import pytest
 from benchmarks.promoted import ALIKE, STRONG, WEAK, Ran
 from harness.errors import PromotionRefused
 from harness.promotion.gate import Gate, Rule, evidence_of
-from harness.promotion.proof import NOT_PROVABLE, Proof
+from harness.promotion.proof import Proof
+from harness.promotion.rule import NOT_PROVABLE
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import moves
 

@@ -141,14 +141,14 @@ def test_looks_for_another_study_at_the_same_groups_are_in_a_ledger_that_was_not
     tmp_path: Path,
 ) -> None:
     made, samples = split()
-    work = tmp_path / "work" / "b-1"
+    work, facts = tmp_path / "work" / "b-1", {"split": made.id, "settings": {}}
     (work / "ledger").mkdir(parents=True)
-    note_looks(tmp_path, work, made.id)  # neither split nor samples are there
+    note_looks(tmp_path, work, facts)  # neither split nor samples are there
     freeze(made, tmp_path / "folds")
     samples.to_parquet(work / "samples.parquet")
-    note_looks(tmp_path, work, made.id)
+    note_looks(tmp_path, work, facts)
     assert read_looks(work / "ledger") == []
     Looks(tmp_path, GROUPS | held_out_groups(made, samples), print).count(side("a"), CHAMPION)
-    note_looks(tmp_path, work, made.id)
+    note_looks(tmp_path, work, facts)
     (look,) = read_looks(work / "ledger")
     assert (look["look"], look["sentence"]) == (1, None)

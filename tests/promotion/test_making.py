@@ -18,7 +18,7 @@ from harness.data.audit import HELD_OUT
 from harness.data.split import read_split
 from harness.errors import ConfigError, Interrupted, ModelRefused, PromotionRefused
 from harness.promotion import making
-from harness.promotion.candidate import made_as
+from harness.promotion.contenders import made_as
 from harness.promotion.proof import Place
 from harness.tracking import graphs
 from harness.tracking.aliases import aliases, champion, named_version

@@ -23,7 +23,8 @@ from harness.promotion import contenders
 from harness.promotion.candidate import Promotion, _refuse_another_report, model_settings, probability
 from harness.promotion.looks import FOLDER
 from harness.promotion.promote import _refuse_leaks_of_today, promote_best
-from harness.promotion.proof import NOT_PROVABLE, Place
+from harness.promotion.proof import Place
+from harness.promotion.rule import NOT_PROVABLE
 from harness.report.leaderboard import Leaderboard
 from harness.tracking.aliases import aliases, champion, moves, versions
 from harness.tracking.registry import open_model

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from harness.errors import PromotionRefused
-from harness.promotion.proof import NOT_PROVABLE, _judged
-from harness.promotion.rule import Rule
+from harness.promotion.proof import _judged
+from harness.promotion.rule import NOT_PROVABLE, Rule
 
 PASSED, FAILED = (
     Rule("corrected interval's lower end", passed, "0.1", "above 0.2") for passed in (True, False)

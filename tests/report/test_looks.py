@@ -1,4 +1,4 @@
-"""Looks at held-out groups: each one told, and none when nobody looked."""
+"""Looks at unseen groups: each one told, and none when nobody looked."""
 
 import json
 from dataclasses import replace
@@ -64,6 +64,30 @@ def test_a_look_that_was_killed_is_shown_and_counts(tmp_path: Path) -> None:
 def test_nobody_looked_or_nothing_is_held_out(tmp_path: Path) -> None:
     assert "9 groups are held out; nobody has looked at them." in looks(board_of(tmp_path, None))
     assert "No group is held out" in looks(board_of(tmp_path, None, held_out=0))
+
+
+NESTED = {"chosen": [], "iou_folds": [], "iou_mean": 0.5, "iou_std": 0.1, "low": 0.4, "high": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"),
+    [
+        (0, "No group is held out; only its search can be held against a champion's."),
+        (
+            3,
+            "3 held-out groups are too few to prove anything; only its search can be held against a champion's.",
+        ),
+    ],
+)
+def test_a_search_that_was_scored_can_be_held_against_another(
+    tmp_path: Path, held_out: int, said: str
+) -> None:
+    board = board_of(tmp_path, None, held_out=held_out)
+    assert "Not provable on these data" in verdict(board)[1]
+    nested = replace(board, nested=NESTED)
+    assert verdict(nested)[1].endswith(said)
+    if not held_out:
+        assert "its search was not held against a champion" in looks(nested)
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:

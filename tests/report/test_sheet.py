@@ -85,6 +85,9 @@ def test_second_looks_and_nested_searches_are_told_with_what_came_of_them(tmp_pa
     one = {"fold": 0, "study": "tiny.outer0-1", "trial": 2, "loss": "tversky"}
     nested = {"chosen": [one], "iou_folds": [0.25], "iou_mean": 0.25, "iou_std": 0.1, "low": 0.1, "high": 0.4}
     told = answers(replace(board, trials=trials, nested=nested), None)
+    assert told["Is there unseen data?"].endswith(
+        "was unseen by the search that ran without it, which is scored there"
+    )
     assert told["Was the choice repeated?"] == (
         "with fresh seeds and fresh folds of the same groups: trial 0 0.4321, trial 1 collapsed; promoted is trial 0"
     )

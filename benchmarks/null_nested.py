@@ -1,0 +1,77 @@
+"""Searches that are no better, held against each other by nested cross-validation: how many pass, over four looks.
+
+As null_promotions, but groups of a fold share a luck (.3 in logits), as the same networks predict them, and all folds
+of a search share a part of it, as their training sets overlap. The corrected t test takes that part for one over the
+number of folds. `python -m benchmarks.null_nested` ends with 1 where more pass than DESIGN allows with a part of .2 or
+less. Rows with more of it say what the test does not cover.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+
+from benchmarks.markdown import head_of, row_of
+from benchmarks.null_promotions import Chain, run_homes
+from benchmarks.simulation_limits import FALSE_BETTER, UPPER, share_error, upper_bound
+from harness.evaluate.heldout import LOOKS
+
+HOMES, POWER_HOMES = 1000, 500
+LUCK = 0.3
+GAINS = (0.05, 0.1, 0.15)
+COVERED = 0.2  # the part that all folds share, in the test
+# how they err, groups, folds, luck, the part of it that all folds share
+ROWS = (
+    ("alike", 16, 5, LUCK, 0.2),
+    ("alike", 30, 5, 0.0, 0.0),
+    ("alike", 30, 5, LUCK, 0.0),
+    ("alike", 30, 5, LUCK, 0.2),
+    ("alike", 30, 3, LUCK, 0.2),
+    ("alike", 60, 5, LUCK, 0.2),
+    ("alike", 60, 10, LUCK, 0.1),
+    ("misses", 30, 5, LUCK, 0.2),
+    ("invents", 30, 5, LUCK, 0.2),
+    ("invents", 60, 5, LUCK, 0.2),
+    ("alike", 60, 5, LUCK, 0.5),
+    ("alike", 60, 5, LUCK, 0.8),
+    ("alike", 60, 5, 2 * LUCK, 0.8),
+)
+
+
+def main() -> int:
+    """Draw the homes and print the shares that pass; return 1 where more pass than may."""
+    start = time.monotonic()
+    print(f"Searches of equal true IoU: share of {HOMES} homes in which a look lets one pass.\n")
+    looks = [f"look {look}" for look in range(1, LOOKS + 1)]
+    head = ["models", "groups", "folds", "luck", "part in all folds", *looks, "any of four", "upper 97.5 %"]
+    print("\n".join(head_of(head)), flush=True)
+    failed = list(_null_rows())
+    print(f"\nA first candidate that is better in truth: share of {POWER_HOMES} that passes at look 1.\n")
+    print("\n".join(head_of(["groups", *(f"gain {gain}" for gain in GAINS)])), flush=True)
+    for groups in (16, 30, 60):
+        chains = [Chain("alike", groups, gain, 5, LUCK, COVERED) for gain in GAINS]
+        shares = [f"{run_homes(chain, POWER_HOMES)[:, 0].mean():.4f}" for chain in chains]
+        print(row_of([str(groups), *shares]), flush=True)
+    print(f"\n{time.monotonic() - start:.0f} s\n")
+    print(
+        "\n".join(
+            ["Missed limits:", *(f"- {line}" for line in failed)] if failed else ["No limit is missed."]
+        )
+    )
+    return int(bool(failed))
+
+
+def _null_rows() -> Iterator[str]:
+    """Print a row for each kind of homes; yield a sentence for each limit that is missed."""
+    for kind, groups, folds, luck, common in ROWS:
+        passed = run_homes(Chain(kind, groups, 0.0, folds, luck, common), HOMES)
+        share = float(passed.any(1).mean())
+        bound = upper_bound(share, HOMES)
+        each = [f"{one:.4f}" for one in passed.mean(0)]
+        told = [kind, str(groups), str(folds), f"{luck:g}", f"{common:g}", *each]
+        print(row_of([*told, f"{share:.4f} ± {share_error(share, HOMES):.4f}", f"{bound:.4f}"]), flush=True)
+        if common <= COVERED and (share > FALSE_BETTER or bound > UPPER):
+            yield f"{kind}, {groups} groups, {folds} folds: {share:.4f} pass (upper bound {bound:.4f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
