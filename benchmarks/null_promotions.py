@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -57,7 +58,9 @@ class Chain:
         """Return which looks let a candidate pass; it is the champion from then on."""
         champion, found, test = home[0], [], held_out_test if self.folds == 1 else nested_test
         for look, candidate in enumerate(home[1:], 1):
-            better = can_be_proven(self.groups, look) and test(candidate, champion, look=look).better
+            told = test(candidate, champion, look=look)
+            # as `promote` with promote.margin: 0
+            better = can_be_proven(self.groups, look) and told.better and told.interval.low >= 0
             found.append(better)
             champion = candidate if better else champion
         return found
@@ -103,11 +106,17 @@ def main(kinds: Sequence[str]) -> int:
     return int(bool(failed))
 
 
-def run_homes(chain: Chain, homes: int) -> np.ndarray:
-    """Return (homes, looks): which looks let a candidate pass."""
+class Drawn(Protocol):
+    """Homes of a kind that can be drawn in parts."""
+
+    def run(self, homes: int, number: int, large: int) -> list[Any]: ...
+
+
+def run_homes(drawn: Drawn, homes: int) -> np.ndarray:
+    """Return what each home gave, (homes, ...)."""
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes to come
     with ProcessPoolExecutor(WORKERS, get_context("spawn")) as pool:
-        parts = [pool.submit(chain.run, PART, number, LARGE) for number in range(homes // PART)]
+        parts = [pool.submit(drawn.run, PART, number, LARGE) for number in range(homes // PART)]
         return np.array([home for part in parts for home in part.result()])
 
 

@@ -5,6 +5,7 @@ of the best of many (Varma & Simon 2006; Cawley & Talbot 2010). It is of the pro
 has a seed of its own, so that no luck of a seed is in all folds.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,15 +18,18 @@ import pandas as pd
 from harness.data.audit import HELD_OUT
 from harness.data.cache import build_cache
 from harness.data.split import Split, new_split
-from harness.errors import ConfigError, TrainingError
+from harness.errors import ConfigError, DataError, TrainingError
 from harness.evaluate.groups import counts_of_rows, fold_scores, headline
 from harness.evaluate.intervals import headline_interval
 from harness.evaluate.version import scores_digest
 from harness.model.metrics import count_pixels
 from harness.model.predict import Photo
 from harness.prepare import Prepared
+from harness.promotion.pictures import fold_groups
+from harness.promotion.readable import INNER, note_result
 from harness.report.leaderboard import Leaderboard
-from harness.search.ledger import NESTED, SERVED, read_nested
+from harness.search.ledger import trials_there
+from harness.search.nested import COUNTED, NESTED, SERVED, is_of_budget, read_nested
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import committed_result, fold_folder
 from harness.train.maps import predicted
@@ -49,9 +53,8 @@ def refuse_unnestable(prepared: Prepared) -> None:
 def outer(prepared: Prepared, fold: int) -> Prepared:
     """Return the study without a fold: its groups are held out as well, under a name of its own."""
     settings: Mapping[str, Any] = {
-        "name": f"{prepared.study.name}.outer{fold}",
+        "name": f"{prepared.study.name}{INNER}{fold}",
         "seed": _seed(prepared.study.seed, fold),
-        "search.second_look": 0,
         "report.maps": 0,
         "report.gallery": 0,
         "protocol.nested": False,
@@ -79,47 +82,61 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
     """Search without each fold in turn, score the fold, and write the result into the study's ledger; return it.
 
     iou_mean, iou_std, low, high (95 % interval over groups), and for each fold its score, and the trial that was chosen
-    without it. The fold models of that trial predict together, by mean probability, at .5. `counts`: of each group in
-    its fold, at .5 and (`served_`) at the threshold that this search would promote its best trial with. `results`: how
-    many results the study had, this one included, as budgets grew. Done again it goes on where it stopped; a result of
-    this budget and code is returned as it is. Raises what a run raises.
+    without it, by its second look where the study asks for one. The fold models of that trial predict together, by mean
+    probability, at .5, and at the threshold that this search would promote them with (`served_`). `counts`: of each
+    group in its fold, both ways. Done again it goes on where it stopped; a result of this budget and code is returned
+    as it is, and a damaged one made anew. Raises what a run raises.
     """
-    ledger, trials = home / "work" / prepared.key / "ledger", prepared.study.search.trials
-    known = read_nested(ledger)
-    if known is not None and (known["trials"], known.get("code")) == (trials, scores_digest()):
-        return known
-    rows, chosen = [], []
+    ledger, search = home / "work" / prepared.key / "ledger", prepared.study.search
+    trials = max(search.trials, trials_there(ledger))  # more than asked for, where a budget was lowered
+    prepared = replace(prepared, study=prepared.study.with_settings({"search.trials": trials}))
+    groups, known = fold_groups(prepared.split, prepared.samples), _known(ledger)
+    if (
+        known is None
+        or not is_of_budget(known, trials, search.second_look)
+        or known.get("code") != scores_digest()
+    ):
+        known = _searched(prepared, home, caches, drive)
+        ledger.mkdir(parents=True, exist_ok=True)
+        note_result(home, prepared.key, groups, known["counts"])
+        write_synced(ledger / NESTED, json.dumps(known, indent=1).encode())
+    return known
+
+
+def _known(ledger: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(DataError):
+        return read_nested(ledger)
+    return None
+
+
+def _searched(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str, Any]:
+    """Search without each fold in turn, and return what that scores."""
+    rows, chosen, search = [], [], prepared.study.search
     for fold in range(prepared.split.count):
         inner = outer(prepared, fold)
         try:
-            best = drive(inner).best
+            best = drive(inner).chosen
         except TrainingError as error:
             raise TrainingError(f"nested search without fold {fold}: {error}") from error
-        assert best is not None  # else the run would have failed
+        if best is None:
+            raise TrainingError(f"nested search without fold {fold}: no trial ended well in its second look")
         rows.append(_scored(prepared, inner, home, caches, best).assign(fold=fold))
         chosen.append({"fold": fold, "study": inner.key, "trial": best["trial"], "loss": best["loss"]})
-    result = {
-        "trials": trials,
+    return {
+        "trials": search.trials,
+        "second_look": search.second_look,
         "code": scores_digest(),
-        "results": _results(known, trials),
         **_summary(pd.concat(rows)),
         "chosen": chosen,
     }
-    ledger.mkdir(parents=True, exist_ok=True)
-    write_synced(ledger / NESTED, json.dumps(result, indent=1).encode())
-    return result
-
-
-def _results(known: Mapping[str, Any] | None, trials: int) -> int:
-    """Return how many results there are with one of this budget; the same one counted by other code is not new."""
-    if known is None:
-        return 1
-    return int(known.get("results", 1)) + int(known["trials"] != trials)
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:
     counts = counts_of_rows(rows)
-    scores, found = fold_scores(counts), headline_interval(counts)
+    served = counts_of_rows(
+        rows[["fold", "group"]].assign(**{name: rows[f"{SERVED}{name}"] for name in COUNTED})
+    )
+    scores, found, at_own = fold_scores(counts), headline_interval(counts), fold_scores(served)
     summed = rows.groupby(["fold", "group"], sort=True).sum().reset_index()
     return {
         "iou_mean": float(headline(counts)),
@@ -127,6 +144,8 @@ def _summary(rows: pd.DataFrame) -> dict[str, Any]:
         "low": found.low,
         "high": found.high,
         "iou_folds": scores.tolist(),
+        f"{SERVED}iou_mean": float(at_own.mean()),
+        f"{SERVED}iou_std": float(at_own.std(ddof=1)),
         "counts": {str(name): column.tolist() for name, column in summed.items()},
     }
 
@@ -151,4 +170,4 @@ def _scored(
 
 def _counted(photo: Photo, cut: float, prefix: str) -> dict[str, int]:
     counts = count_pixels(photo.logits > cut, photo.truth)
-    return {f"{prefix}tp": counts.tp, f"{prefix}fp": counts.fp, f"{prefix}fn": counts.fn}
+    return {f"{prefix}{name}": getattr(counts, name) for name in COUNTED}

@@ -34,7 +34,7 @@ evaluate.intervals evaluate.scores evaluate.comparisons evaluate.inflation evalu
 evaluate.nested
 execute.task execute.devices execute.waiting execute.inline execute.worker execute.local execute.executors
 search.trial search.tables search.groups search.database search.lock search.pruner search.space search.importance \
-search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger
+search.second search.slots search.foldruns search.optimize search.second_run search.repair search.ledger search.nested
 tracking.new_database tracking.store tracking.outbox tracking.home tracking.recorder tracking.runs \
 tracking.attachments tracking.delivery tracking.sender tracking.reconcile \
 tracking.served_model tracking.graphs tracking.trusted tracking.aliases tracking.mover tracking.registry \
@@ -44,7 +44,8 @@ report.standing report.details report.searched report.curves report.gallery repo
 report.page report.files report.trialpage report.comparison report.comparisonpage
 screen options variants splitting prepare reproduce
 cost.caps cost.question cost.folds cost.answer cost.examples cost.page cost.measure
-promotion.looks promotion.contenders promotion.rule promotion.searches promotion.proof promotion.gate \
+promotion.pictures promotion.readable promotion.looks promotion.contenders promotion.rule promotion.searches \
+promotion.proof promotion.gate \
 promotion.candidate promotion.views promotion.making promotion.card promotion.promote
 predict.tiff predict.sources predict.bands predict.masks predict.overlay predict.outlines \
 predict.objects predict.folder predict.found predict.tables predict.picture predict.run predict.shown predict.into

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from harness.drive import drive
 from harness.errors import ConfigError, Interrupted, TrainingError
 from harness.nested import nest, outer, refuse_unnestable
 from harness.prepare import Prepared, prepare
+from harness.promotion.readable import FOLDER, result_digest
 from harness.report.leaderboard import NOT_SHOWN, Leaderboard, read_leaderboard, study_metrics
 from harness.report.words import verdict
-from harness.search.ledger import SERVED
+from harness.search.nested import SERVED
 from harness.tracking.store import open_store
 from tests.conftest import SHORT, Tiny
 from tests.test_drive import started
@@ -74,9 +76,13 @@ def test_the_nested_score_is_of_every_group_once_and_is_shown_wherever_results_a
     tiny: Tiny, tmp_path: Path, empty_mlflow: Path
 ) -> None:
     home = started(tmp_path / "home", empty_mlflow)
-    prepared = prepared_of(tiny, home)
+    prepared = prepared_of(tiny, home, search__second_look=1)
     found = nest(prepared, home, tiny.caches, driver(tiny, home))
     assert len(found["iou_folds"]) == 3
+    for one in found["chosen"]:
+        inner = read_leaderboard(home / "work" / one["study"] / "ledger")
+        assert inner.chosen is not None
+        assert (inner.chosen["trial"], inner.chosen["second_look"]) == (one["trial"], "complete")
     assert found["iou_mean"] == pytest.approx(np.mean(found["iou_folds"]))
     assert found["low"] <= found["iou_mean"] <= found["high"]
     assert [one["study"].split("-")[0] for one in found["chosen"]] == [f"tiny.outer{n}" for n in range(3)]
@@ -122,11 +128,11 @@ def test_counts_are_kept_at_the_threshold_of_each_search_and_counted_again_by_ot
         read_leaderboard(home / "work" / one["study"] / "ledger").best["threshold"]  # type: ignore[index]
         for one in found["chosen"]
     ]
-    more = {fold: rows.loc[rows["fold"] == fold, f"{SERVED}fp"].sum() for fold in range(3)}
-    half = {fold: rows.loc[rows["fold"] == fold, "fp"].sum() for fold in range(3)}
-    assert any(cut != 0 for cut in cuts)
-    assert all(
-        (more[fold] >= half[fold]) == (cut <= 0) or more[fold] == half[fold] for fold, cut in enumerate(cuts)
+    called = rows.groupby("fold")[["tp", "fp", f"{SERVED}tp", f"{SERVED}fp"]].sum()
+    more = (called[f"{SERVED}tp"] + called[f"{SERVED}fp"] - called["tp"] - called["fp"]).tolist()
+    assert any(more), "none of these thresholds makes a difference"
+    assert all(change * cut <= 0 for change, cut in zip(more, cuts, strict=True)), (
+        "less is called at a higher one"
     )
 
     path = home / "work" / prepared.key / "ledger" / "nested.json"
@@ -136,8 +142,16 @@ def test_counts_are_kept_at_the_threshold_of_each_search_and_counted_again_by_ot
         return read_leaderboard(home / "work" / inner.key / "ledger")  # nothing is trained
 
     assert nest(prepared, home, tiny.caches, as_it_is) == found
-    path.write_text(json.dumps(found | {"trials": 5}))
-    assert nest(prepared, home, tiny.caches, as_it_is) == found | {"results": 2}
+    path.write_text("{")
+    assert nest(prepared, home, tiny.caches, as_it_is) == found, "a damaged one is made anew"
+    (noted,) = (home / FOLDER).iterdir()
+    assert noted.stem == result_digest(found["counts"]), "the same counts are one result"
+    lowered = replace(prepared, study=prepared.study.with_settings({"search.trials": 1}))
+    rows = pd.read_parquet(next((home / "work").glob("tiny.outer0-*/ledger/trials.parquet")))
+    assert len(rows) == 1
+    (path.parent / "trials.parquet").write_bytes(pd.concat([rows, rows]).to_parquet())
+    with pytest.raises(Interrupted):  # two trials are there, and the searches have one
+        nest(lowered, home, tiny.caches, driver(tiny, home, stop=True))
 
 
 def test_stopped_in_an_inner_search_it_goes_on_and_ends_with_the_same_numbers(

@@ -39,7 +39,7 @@ def nested_test(
         wanted,
         look,
         int(differ.sum()),
-        "by nested cross-validation",
+        "by nested cross-validation, at the thresholds that the searches chose",
     )
 
 

@@ -32,8 +32,8 @@ from harness.train.foldrun import FoldResult, committed_result, fold_folder
 AT_HEADLINE = 0.0  # logit, of probability .5
 THRESHOLD_TAG, CLAIM_TAG = "harness.threshold", "harness.claim"  # of a version
 FORCED_TAG = "harness.forced"  # of one that was promoted against the rules: the reason
-LOOK_TAG = "harness.heldout_look"  # of one that was held against a rival on unseen groups
-HELDOUT_IOU_TAG = "harness.heldout_iou"  # of one that held-out groups were predicted with
+LOOK_TAG, HELDOUT_IOU_TAG = "harness.heldout_look", "harness.heldout_iou"  # of one that was looked at
+NESTED_LOOK_TAG = "harness.nested_look"  # of one whose search was held against a champion's
 WORTH_TAG = "harness.heldout_"  # and a name of `contenders.Seen.worth`, of such a one
 
 
@@ -149,7 +149,7 @@ class Candidate:
         if forced is not None:
             tags[FORCED_TAG] = forced
         if proof.look is not None:
-            tags[LOOK_TAG] = str(proof.look)
+            tags[NESTED_LOOK_TAG if proof.iou is None else LOOK_TAG] = str(proof.look)
         if proof.iou is not None:
             tags[HELDOUT_IOU_TAG] = repr(proof.iou)
             tags |= {f"{WORTH_TAG}{name}": repr(value) for name, value in proof.worth.items()}
@@ -168,7 +168,7 @@ class Candidate:
             threshold=float(tags.get(THRESHOLD_TAG, AT_HEADLINE)),
             threshold_chosen=THRESHOLD_TAG in tags and self.best.get("threshold") is not None,
             claim=tags.get(CLAIM_TAG, f"{NOT_PROVABLE}: promoted when nothing was asked for"),
-            look=int(tags[LOOK_TAG]) if LOOK_TAG in tags else None,
+            look=next((int(tags[tag]) for tag in (LOOK_TAG, NESTED_LOOK_TAG) if tag in tags), None),
             heldout_iou=float(tags[HELDOUT_IOU_TAG]) if HELDOUT_IOU_TAG in tags else None,
             heldout_worth=_worth(tags),
         )

@@ -13,10 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.data.audit import HELD_OUT
 from harness.data.split import Split, read_split
 from harness.errors import DataError, PromotionRefused
 from harness.evaluate.heldout import LOOKS, HeldOutTest, can_be_proven, level_of_look
+from harness.promotion.pictures import Groups, fold_groups, held_out_groups, share_a_picture
+from harness.promotion.readable import Readable
 from harness.search.ledger import LOOKS as LOOKS_FILE
 from harness.train.checkpoint import write_synced
 from harness.train.claim import claimed
@@ -25,11 +26,8 @@ FOLDER, LOCK = "heldout", "lock"  # below the home
 HELD_OUT_GROUPS, FOLD_GROUPS = "held-out groups", "groups of the folds"
 ENTRY = ("look", "level", "groups", "candidate", "rival")
 
-DIGITS = 16  # of a picture's digest
-
-Groups = dict[str, list[str]]
 Look = dict[str, Any]  # of ENTRY, and what came of it: see `Looks.conclude`
-Shown = tuple[HeldOutTest, Mapping[str, Any]]  # the test, and what is of the candidate alone
+Shown = tuple[HeldOutTest, Mapping[str, Any]]  # the test, and what else is kept of it
 
 
 @dataclass(frozen=True)
@@ -40,22 +38,6 @@ class Side:
     digest: str
     study: str = ""
     trial: int | None = None
-
-
-def held_out_groups(split: Split, samples: pd.DataFrame) -> Groups:
-    """Return the groups that no fold holds, each with the digests of its pictures."""
-    return groups_of(samples.iloc[split.held_out(samples)])
-
-
-def fold_groups(split: Split, samples: pd.DataFrame) -> Groups:
-    """Return the groups that folds hold, each with the digests of its pictures."""
-    return groups_of(samples[split.of(samples) != HELD_OUT])
-
-
-def groups_of(rows: pd.DataFrame) -> Groups:
-    """Return the groups of samples, each with the digests of its pictures."""
-    pixels = rows.groupby("group", sort=True)["pixels_sha256"]
-    return {str(name): sorted({digest[:DIGITS] for digest in own}) for name, own in pixels}
 
 
 def looks_of(home: Path, split: Split, samples: pd.DataFrame, *, nested: bool = False) -> list[Look]:
@@ -75,14 +57,14 @@ def looks_of(home: Path, split: Split, samples: pd.DataFrame, *, nested: bool = 
 class Looks:
     """The looks at some groups, of every study and model of a home. `tell` gets a line where one must wait, or looks.
 
-    shown: results on these groups that anybody can read without a look, so that each is worth one.
+    readable: what anybody can read of these groups without a look, which makes the next one a later one.
     """
 
     home: Path
     groups: Groups
     tell: Callable[[str], None]
     what: str = HELD_OUT_GROUPS
-    shown: int = 0
+    readable: Callable[[], Readable] = Readable
 
     def all(self) -> list[Look]:
         """Return every look, in order."""
@@ -114,18 +96,17 @@ class Looks:
             known = self._known(candidate, rival)
             if known is not None:
                 return known
-            number = max(1 + len(self.all()), self.shown)
-            self._refuse_spent(number)
-            level = level_of_look(number)
-            values = (number, level, self.groups, asdict(candidate), asdict(rival))
-            look: Look = dict(zip(ENTRY, values, strict=True))
+            number = self._next()
+            values = (number, level_of_look(number), self.groups, asdict(candidate), asdict(rival))
+            look: Look = {**dict(zip(ENTRY, values, strict=True)), "what": self.what}
             self._append(look)
             return look
 
     def conclude(self, look: Look, test: HeldOutTest, own: Mapping[str, Any]) -> Look:
         """Write what a look showed, once: gain, low, high, p_value, better, sentence, tell_apart (groups).
 
-        `own` is of the candidate alone: iou (pooled), worth (see contenders.Seen); nothing of a nested search.
+        `own` is what else is kept: iou (pooled) and worth (see contenders.Seen) of the candidate, or of a nested search
+        `scores`, the mean IoU over folds of both.
         """
         with self._alone():
             known = self._known(Side(**look["candidate"]), Side(**look["rival"]))
@@ -144,17 +125,23 @@ class Looks:
             self._append(look | result)
             return look | result
 
-    def _refuse_spent(self, number: int) -> None:
+    def _next(self) -> int:
+        """Return the number of the next look. Raises PromotionRefused where it could prove nothing."""
+        taken, readable = len(self.all()), self.readable()
+        number = readable.next_look(taken)
+        why = f" ({readable.sentence})" if number > 1 + taken else ""
         if number > LOOKS:
-            taken = f"look {number}" if number > self.shown else f"{self.shown} results on them are known"
             raise PromotionRefused(
-                f"{self.what}: {taken}, and they are spent after {LOOKS}; hold out new groups to prove more"
+                f"{self.what}: look {number}{why}, and they are spent after {LOOKS}; hold out new groups to prove more"
             )
         if not can_be_proven(len(self.groups), number):
             raise PromotionRefused(
-                f"{self.what}: {len(self.groups)} of them can prove nothing at look {number}, which asks for "
+                f"{self.what}: {len(self.groups)} of them can prove nothing at look {number}{why}, which asks for "
                 f"p <= {level_of_look(number):g}; hold out new groups to prove more"
             )
+        if why:
+            self.tell(f"{self.what}: the next look is number {number}{why}")
+        return number
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -180,12 +167,6 @@ class Looks:
         """Add a line; the file is whole at any moment."""
         before = self._path.read_bytes() if self._path.exists() else b""
         write_synced(self._path, before + json.dumps(line).encode() + b"\n")
-
-
-def share_a_picture(one: Groups, other: Groups) -> bool:
-    """Tell whether a picture is in both, whatever its groups are called."""
-    pictures = {digest for own in one.values() for digest in own}
-    return any(not pictures.isdisjoint(own) for own in other.values())
 
 
 def for_reports(looks: list[Look]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from harness.evaluate.groups import pooled
 from harness.evaluate.heldout import HeldOutTest, can_be_proven, held_out_test
 from harness.prepare import Prepared
 from harness.promotion.contenders import Contender, classical_contender, model_contender
-from harness.promotion.looks import Groups, Look, Looks, held_out_groups, note_looks
+from harness.promotion.looks import FOLD_GROUPS, Look, Looks, note_looks
+from harness.promotion.pictures import Groups, held_out_groups
 from harness.promotion.rule import NOT_PROVABLE, Rule
 from harness.promotion.searches import Searches
 from harness.search.ledger import read_facts
@@ -28,9 +29,6 @@ WAY_OUT = (
     "held_out_from in the study file, or fold -1 in the table) in a study of another name"
 )
 OR_NEST = "; or let both searches run with protocol.nested: true, on the same folds"
-OF_SEARCHES = (
-    "It is of the searches, which trained on fewer groups; the models themselves are not scored there."
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,11 @@ class Court:
             own, rival = self.searches.pair(candidate.side.trial, champion)
         except PromotionRefused as error:
             raise PromotionRefused(f"{error}; {stays}; {WAY_OUT}") from error
-        return _judged(self.searches.look(own, rival), champion, self.margin, self.otherwise)
+        try:
+            look = self.searches.look(own, rival)
+        except PromotionRefused as error:
+            raise PromotionRefused(f"{NOT_PROVABLE}: {error}; {stays}") from error
+        return _judged(look, champion, self.margin, self.otherwise)
 
     @contextmanager
     def _rival(self, champion: Version | None, groups: Groups) -> Iterator[Contender]:
@@ -174,8 +176,12 @@ def _seen(candidate: Contender, rival: Contender, look: int) -> tuple[HeldOutTes
 def _judged(look: Look, champion: Version | None, margin: float, otherwise: Sequence[Rule]) -> Proof:
     """Return what a look proves. Raises PromotionRefused, with what it showed."""
     claim = f"{look['sentence']} Held against {look['rival']['name']}, at {len(look['groups'])} groups."
-    if "iou" not in look:
-        claim = f"{claim} {OF_SEARCHES}"
+    if look.get("what") == FOLD_GROUPS:
+        own, other = look["scores"]
+        claim = (
+            f"{claim} It is of the searches, which scored {own:.4f} and {other:.4f} and trained on fewer groups; the "
+            "models themselves are not scored there."
+        )
     proof = Proof(claim, int(look["look"]), look.get("iou"), look.get("worth", {}))
     try:
         if champion is None:
@@ -191,7 +197,7 @@ def _refuse_not_better(look: Look, proof: Proof, champion: Version, margin: floa
     stays = f"version {champion.version} stays the champion."
     if not look["better"]:
         raise NotBetter(f"{proof.claim} {stays.capitalize()}")
-    if margin and look["low"] < margin:
+    if look["low"] < margin:
         raise NotBetter(
             f"{proof.claim} The study asks for a gain of {margin:g} or more (promote.margin), and the interval begins "
             f"at {look['low']:+.4f}: {stays}"

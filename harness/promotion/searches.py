@@ -1,7 +1,6 @@
 """Nested cross-validation as proof: the candidate's search against the champion's, in folds that neither saw."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +10,18 @@ import pandas as pd
 
 from harness.config import Promote
 from harness.errors import DataError, PromotionRefused
-from harness.evaluate.groups import GroupCounts, counts_of_rows
+from harness.evaluate.groups import GroupCounts, counts_of_rows, headline
+from harness.evaluate.heldout import HeldOutTest
 from harness.evaluate.nested import nested_test
 from harness.evaluate.version import scores_digest
 from harness.prepare import Prepared
 from harness.promotion.contenders import made_as
-from harness.promotion.looks import (
-    FOLD_GROUPS,
-    Groups,
-    Look,
-    Looks,
-    Side,
-    fold_groups,
-    groups_of,
-    share_a_picture,
-)
+from harness.promotion.looks import FOLD_GROUPS, Look, Looks, Side
+from harness.promotion.pictures import fold_groups
+from harness.promotion.readable import Readable, readable, result_digest
 from harness.promotion.rule import NOT_PROVABLE
 from harness.report.leaderboard import Leaderboard, read_leaderboard
-from harness.search.ledger import NESTED, SERVED, read_nested
+from harness.search.nested import COUNTED, SERVED, read_nested
 from harness.tracking.aliases import MADE_TAG, STUDY_TAG, TRIAL_TAG, Version
 
 
@@ -49,7 +42,7 @@ class Searched:
     def rows(self) -> pd.DataFrame:
         """Return a row for each group: fold, group, tp, fp, fn at the thresholds that each search chose."""
         table = pd.DataFrame(self.nested["counts"])
-        served = {name: table[f"{SERVED}{name}"] for name in ("tp", "fp", "fn")}
+        served = {name: table[f"{SERVED}{name}"] for name in COUNTED}
         return table[["fold", "group"]].assign(**served)
 
     @property
@@ -58,9 +51,12 @@ class Searched:
 
     @property
     def side(self) -> Side:
-        content = json.dumps([self.key, self.nested["trials"], self.nested["counts"]])
-        digest = hashlib.sha256(content.encode()).hexdigest()
+        digest = hashlib.sha256(f"{self.key} {self.result}".encode()).hexdigest()
         return Side(f"the search of {self.who}", digest, self.key, self.trial)
+
+    @property
+    def result(self) -> str:
+        return result_digest(self.nested["counts"])
 
 
 @dataclass(frozen=True)
@@ -88,27 +84,30 @@ class Searches:
         tags, who = champion.tags, f"version {champion.version}, the champion"
         if tags.get(STUDY_TAG) == self.work.name:
             raise _refusal(f"{who}, is of the same search, {self.work.name}, which has one result for both")
-        own = self._searched(self.work, f"trial {trial}", str(trial), self.made)
-        made = tags.get(MADE_TAG, self._ensemble)
-        rival = self._searched(self._work_of(champion, who), who, tags.get(TRIAL_TAG, ""), made)
+        own = self._searched(self.work, f"trial {trial}", str(trial))
+        rival = self._searched(self._work_of(champion, who), who, tags.get(TRIAL_TAG, ""))
         _refuse_unlike(own, rival)
+        ensemble = made_as(Promote(), self.today.split.count)
+        _refuse_made(own, self.made, ensemble)
+        _refuse_made(rival, tags.get(MADE_TAG, ensemble), ensemble)
         return own, rival
 
     def look(self, own: Searched, rival: Searched) -> Look:
         """Return the look at what the two found in the folds.
 
-        Raises PromotionRefused where looks are spent: each result of another search on these pictures is worth one, as
-        it can be read.
+        Raises PromotionRefused where looks are spent: what can be read of these pictures is paid for, as it may have
+        been what the candidate was chosen by.
         """
-        groups = fold_groups(self.today.split, self.today.samples)
-        looks = Looks(self.work.parents[1], groups, self.tell, FOLD_GROUPS, self._shown(groups, rival.key))
-        return looks.take(
-            own.side, rival.side, lambda number: (nested_test(own.counts, rival.counts, look=number), {})
-        )
+        home, groups = self.work.parents[1], fold_groups(self.today.split, self.today.samples)
 
-    @property
-    def _ensemble(self) -> str:
-        return made_as(Promote(), self.today.split.count)
+        def known() -> Readable:
+            return readable(home, groups, studies={own.key, rival.key}, champion=rival.result)
+
+        def show(number: int) -> tuple[HeldOutTest, dict[str, Any]]:
+            scores = [float(headline(side.counts)) for side in (own, rival)]
+            return nested_test(own.counts, rival.counts, look=number), {"scores": scores}
+
+        return Looks(home, groups, self.tell, FOLD_GROUPS, known).take(own.side, rival.side, show)
 
     def _work_of(self, champion: Version, who: str) -> Path:
         """Return the work folder of the champion's study, which is one of this home."""
@@ -117,7 +116,7 @@ class Searches:
             raise _refusal(f"{who}, is of study {key or 'unknown'}, which is not under this home")
         return works / key
 
-    def _searched(self, work: Path, who: str, trial: str, made: str) -> Searched:
+    def _searched(self, work: Path, who: str, trial: str) -> Searched:
         """Return the search of a model, as nested cross-validation scored it, or refuse it."""
         try:
             board, nested = read_leaderboard(work / "ledger"), read_nested(work / "ledger")
@@ -125,35 +124,19 @@ class Searches:
             raise _refusal(f"{who}: {error}") from error
         if reason := _unproven(board, nested, trial):
             raise _refusal(f"{who}: {work.name} {reason}")
-        if made != self._ensemble:
-            raise _refusal(
-                f"{who}: is made as {made}, and what is scored there is the mean of fold models (promote.model: "
-                "ensemble, without further views)"
-            )
         assert nested is not None  # else it were unproven
         return Searched(who, int(trial), board.facts, nested)
-
-    def _shown(self, groups: Groups, champion: str) -> int:
-        """Return how many results on these pictures, but the champion's, can be read without a look."""
-        paths = [path.parent for path in self.work.parent.glob(f"*/ledger/{NESTED}")]
-        return sum(_results(path, groups) for path in paths if path.parent.name != champion)
-
-
-def _results(ledger: Path, groups: Groups) -> int:
-    """Return how many results a study has on these pictures; one that cannot be read is taken for one."""
-    try:
-        samples = pd.read_parquet(ledger.parent / "samples.parquet", columns=["group", "pixels_sha256"])
-        found = read_nested(ledger) or {}
-    except (OSError, ValueError, DataError):
-        return 1
-    return int(found.get("results", 1)) if share_a_picture(groups, groups_of(samples)) else 0
 
 
 def _unproven(board: Leaderboard, nested: Mapping[str, Any] | None, trial: str) -> str:
     """Return why the nested result of a study is not of the search that found this trial; empty where it is."""
-    trials, chosen = board.facts["settings"]["search"]["trials"], board.chosen
-    if board.nested is None or nested is None or "counts" not in nested:
-        return f"has no such result of its {trials} trials; run that study with protocol.nested: true"
+    search, chosen = board.facts["settings"]["search"], board.chosen
+    trials = search["trials"]
+    if board.nested is None or nested is None:
+        asked = f"search.trials: {max(trials, len(board.trials))}, search.second_look: {search.get('second_look', 0)}"
+        return f"has no such result with {asked}; run that study with protocol.nested: true"
+    if "counts" not in nested:
+        return "has a result by older code; run that study again, which begins its nested search anew"
     if len(board.trials) < trials:
         return f"has {len(board.trials)} of {trials} trials; run it again, which goes on"
     if chosen is None or str(chosen["trial"]) != trial:
@@ -173,6 +156,14 @@ def _refuse_unlike(own: Searched, rival: Searched) -> None:
         )
     if _truth(own) != _truth(rival):
         raise _refusal(f"{both}, were counted on other groups or other masks")
+
+
+def _refuse_made(of: Searched, made: str, ensemble: str) -> None:
+    if made != ensemble:
+        raise _refusal(
+            f"{of.who}: is made as {made}, and what is scored there is the mean of fold models (promote.model: "
+            "ensemble, without further views)"
+        )
 
 
 def _truth(one: Searched) -> dict[tuple[int, str], int]:

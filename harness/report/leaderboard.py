@@ -11,10 +11,11 @@ import pandas as pd
 
 from harness.report.evidence import Evidence, evidence_of
 from harness.search.groups import read_groups
-from harness.search.ledger import SCORED_BY, read_ledger, read_looks, read_nested
+from harness.search.ledger import SCORED_BY, read_ledger, read_looks
+from harness.search.nested import is_of_budget, read_nested
 
 FAILED = ("collapsed", "failed")  # ends of a second look
-NOT_SHOWN = ("counts", "code", "results")  # of nested cross-validation: what tests need, and no reader
+NOT_SHOWN = ("counts", "code")  # of nested cross-validation: what tests need, and no reader
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,19 @@ def read_leaderboard(ledger: Path) -> Leaderboard:
     for row in trials:
         row["against_best"] = of_best.get(row["trial"])
     corrected = found.corrected if found else None
-    return Leaderboard(facts, trials, told, corrected, _nested(facts, ledger), read_looks(ledger))
+    return Leaderboard(
+        facts, trials, told, corrected, _nested(facts, len(trials), ledger), read_looks(ledger)
+    )
 
 
-def _nested(facts: Mapping[str, Any], ledger: Path) -> dict[str, Any] | None:
+def _nested(facts: Mapping[str, Any], trials: int, ledger: Path) -> dict[str, Any] | None:
     """Return what nested cross-validation found, if it is asked for and was done with this budget."""
     settings, found = facts["settings"], read_nested(ledger)
-    asked = settings.get("protocol", {}).get("nested") and settings["search"]["trials"]
-    if found is None or found["trials"] != asked:
+    if found is None or not settings.get("protocol", {}).get("nested"):
+        return None
+    search = settings["search"]
+    asked = max(search["trials"], trials)  # a study keeps its trials where a budget is lowered
+    if not is_of_budget(found, asked, search.get("second_look", 0)):
         return None
     return {name: value for name, value in found.items() if name not in NOT_SHOWN}
 
@@ -101,7 +107,7 @@ def study_metrics(board: Leaderboard) -> dict[str, float]:
         "best": (board.best, ("iou_mean", "iou_std", "iou_low", "iou_high", "trial")),
         "chosen": (board.chosen, ("trial",)),
         "best_corrected": (board.corrected, ("iou", "low", "high", "optimism", "trials")),
-        "nested": (board.nested, ("iou_mean", "iou_std", "low", "high")),
+        "nested": (board.nested, ("iou_mean", "iou_std", "low", "high", "served_iou_mean", "served_iou_std")),
     }
     for part, (values, names) in parts.items():
         known = {name: (values or {}).get(name) for name in names}

@@ -17,7 +17,7 @@ def looks(board: Leaderboard) -> str:
         return paragraph("Whether groups are held out is not recorded.")
     if not board.looks:
         if not held_out and board.nested is not None:
-            return paragraph("No group is held out; its search was not held against a champion's yet.")
+            return paragraph("No group is held out; no search was held against a champion's there.")
         if not held_out:
             return paragraph("No group is held out, so there is nothing to look at.")
         return paragraph(f"{held_out} groups are held out; nobody has looked at them.")

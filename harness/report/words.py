@@ -119,9 +119,15 @@ def _claim(board: Leaderboard) -> str:
 def _nested(board: Leaderboard) -> str:
     if (nested := board.nested) is None:
         return ""
+    served = nested.get("served_iou_mean")  # not there in results of older code
+    more = (
+        ""
+        if served is None
+        else f", {served:.4f} ± {nested['served_iou_std']:.4f} at the threshold that it chooses"
+    )
     return (
         f"Nested cross-validation: such a search finds {score(nested)} ({interval(nested, 'low', 'high')}) on groups "
-        "that it never saw, with networks that trained on fewer groups. "
+        f"that it never saw{more}, with networks that trained on fewer groups. "
     )
 
 
@@ -145,7 +151,9 @@ def _too_few(board: Leaderboard, held_out: int) -> str:
     if board.nested is None:
         return f"{UNPROVABLE}: {few}."
     short = few if held_out else "no group is held out"
-    return f"{short[0].upper()}{short[1:]}; only its search can be held against a champion's."
+    if len(board.looks) >= LOOKS:
+        return f"{short[0].upper()}{short[1:]}, and the groups of the folds are spent after {LOOKS} looks."
+    return f"{short[0].upper()}{short[1:]}; only its search can be held against a champion's, while looks are left."
 
 
 def _is_of(candidate: Mapping[str, Any], board: Leaderboard) -> bool:

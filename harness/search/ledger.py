@@ -15,14 +15,12 @@ from harness.execute.task import Outcome
 from harness.masking import words_of
 from harness.search.groups import FOLDER as GROUPS
 from harness.search.groups import lacking_groups, write_groups
-from harness.search.tables import damaged, read_table, table_bytes
+from harness.search.tables import damaged, read_json, read_table, table_bytes
 from harness.search.trial import TrialPlan, TrialResult
 from harness.train.checkpoint import write_synced
 
 STUDY, TRIALS, BASELINES = "study.json", "trials.parquet", "baselines.parquet"
 LOOKS = "looks.json"  # there where the held-out groups were looked at
-NESTED = "nested.json"  # there where the search was run without each fold in turn
-SERVED = "served_"  # of its counts: at the threshold that the search would promote its best trial with
 FACTS = (  # what whoever reads the facts relies on
     *("name", "key", "identity", "description", "profile", "seed", "samples", "groups", "positive_groups"),
     *("rare_classes", "data", "split", "split_note", "leakage", "leakage_sha256", "settings"),
@@ -186,23 +184,16 @@ def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFram
         raise damaged(Path(error.filename), "it is not there") from None
 
 
-def read_nested(folder: Path) -> dict[str, Any] | None:
-    """Return what nested cross-validation found, None where it was not done. Raises DataError for a damaged file."""
-    return None if (found := _said(folder / NESTED)) is None else dict(found)
+def trials_there(folder: Path) -> int:
+    """Return how many trials a ledger lists; 0 where it cannot be read."""
+    with contextlib.suppress(DataError, FileNotFoundError):
+        return len(_trials(folder))
+    return 0
 
 
 def read_looks(folder: Path) -> list[dict[str, Any]]:
     """Return the looks at the study's held-out groups, in order. Raises DataError for a damaged file."""
-    return list(_said(folder / LOOKS) or [])
-
-
-def _said(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise damaged(path, words_of(error)) from None
+    return list(read_json(folder / LOOKS) or [])
 
 
 def _trials(folder: Path) -> pd.DataFrame:

@@ -1,8 +1,10 @@
-"""Tables of a ledger as files that notice their damage."""
+"""Files of a ledger: tables that notice their damage, and JSON."""
 
 import io
+import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -36,3 +38,13 @@ def damaged(path: Path, why: str) -> DataError:
         f"{path}: cannot be read ({why}); `python -m harness.study run {name}` writes it again, and so does `doctor "
         f"{name}`"
     )
+
+
+def read_json(path: Path) -> Any:
+    """Return what a ledger's file holds, None where it is not there. Raises DataError where it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise damaged(path, words_of(error)) from None

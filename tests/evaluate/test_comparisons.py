@@ -58,6 +58,16 @@ def test_the_posterior_is_a_student_distribution_cut_at_the_rope() -> None:
     assert (mirrored.worse, mirrored.better) == pytest.approx((found.better, found.worse))
 
 
+def test_one_sided_is_the_share_of_chance_differences_as_large() -> None:
+    first, second = corrected_test(A, B), corrected_test(B, A)
+    assert first.one_sided == pytest.approx(posterior(A, B, rope=0).worse)
+    assert first.one_sided + second.one_sided == pytest.approx(1)
+    assert min(first.one_sided, second.one_sided) == pytest.approx(first.p_value / 2)
+    assert corrected_test(A, A).one_sided == 0.5
+    assert corrected_test(np.full(5, 0.75), np.full(5, 0.5)).one_sided == 0
+    assert corrected_test(np.full(5, 0.5), np.full(5, 0.75)).one_sided == 1
+
+
 def test_without_a_rope_the_posterior_is_the_one_sided_p_value_of_the_corrected_test() -> None:
     assert posterior(A, B, rope=0).worse == pytest.approx(corrected_test(A, B).p_value / 2)
 

@@ -63,7 +63,9 @@ def test_later_looks_ask_for_more_and_a_fifth_is_refused() -> None:
 
 def test_the_sentence_says_where_it_was_seen() -> None:
     found = nested_test(of_shares(0.5 + SURE), HALF, look=2)
-    assert found.sentence.startswith("Better by nested cross-validation: +0.2000 IoU (95% interval ")
+    assert found.sentence.startswith(
+        "Better by nested cross-validation, at the thresholds that the searches chose: +0.2000 IoU ("
+    )
     assert found.sentence.endswith("at level 0.007, look 2 of 4.")
     assert found.groups == 20
 

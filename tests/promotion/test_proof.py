@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import PromotionRefused
+from harness.errors import NotBetter, PromotionRefused
 from harness.promotion.proof import _judged
 from harness.promotion.rule import NOT_PROVABLE, Rule
+from harness.tracking.aliases import Version
 
 PASSED, FAILED = (
     Rule("corrected interval's lower end", passed, "0.1", "above 0.2") for passed in (True, False)
@@ -49,3 +50,21 @@ def test_groups_too_few_for_the_level_of_this_very_look_prove_nothing(
     for gain in (0.0, -0.2):
         with pytest.raises(PromotionRefused, match="is not shown"):
             _judged(told | {"gain": gain}, None, 0.0, [PASSED])
+
+
+@pytest.mark.parametrize(
+    ("low", "margin", "passes"), [(0.01, 0.0, True), (-0.01, 0.0, False), (0.01, 0.02, False)]
+)
+def test_better_is_not_enough_where_the_interval_begins_below_the_margin(
+    low: float, margin: float, passes: bool
+) -> None:
+    champion = Version("tiny", "1", "run", "source", {})
+    told = LOOK | {"better": True, "low": low, "sentence": "Better."}
+    if passes:
+        assert _judged(told, champion, margin, []).claim.startswith("Better. Held against")
+        return
+    with pytest.raises(
+        NotBetter, match=rf"a gain of {margin:g} or more .*: version 1 stays the champion"
+    ) as caught:
+        _judged(told, champion, margin, [])
+    assert f"begins at {low:+.4f}" in str(caught.value)

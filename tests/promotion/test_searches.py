@@ -1,97 +1,23 @@
 """Promotion by nested cross-validation: of two searches that were scored on the same folds, and only of those."""
 
-import json
 import re
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from benchmarks.promoted import PLAIN, Ran, run_study
-from harness.config import Promote
-from harness.errors import NotBetter, PromotionRefused
+from benchmarks.promoted import PLAIN, Ran
+from harness.errors import NotBetter
 from harness.evaluate.groups import fold_scores, headline
 from harness.evaluate.nested import nested_test
-from harness.promotion.looks import FOLDER, Looks, fold_groups
-from harness.promotion.searches import Searched, Searches
+from harness.promotion.looks import FOLD_GROUPS, FOLDER, Looks
+from harness.promotion.pictures import fold_groups
 from harness.report.leaderboard import read_leaderboard
 from harness.report.words import verdict
-from harness.search.ledger import read_nested
-from harness.tracking.aliases import aliases, champion
-
-WORSE = 4  # times less is found by the weak search, so that the folds tell in every case
-
-
-def run_nested(folder: Path, home: Path, rate: float, epochs: int) -> Ran:
-    """Run a search of one trial, and the nested one; no group is held out."""
-    settings: dict[str, Any] = {
-        "folds.count": 3,
-        "folds.held_out": 0.0,
-        "protocol.nested": True,
-        "search.trials": 1,
-        "search.baselines": [{"train.lr": rate}],
-        "train.epochs": epochs,
-        "train.validate_every": epochs,
-    }
-    return run_study(folder, home, **settings)
-
-
-@pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
-    """Return two searches of one home: a weak one, whose trial is the champion, and a strong one."""
-    folder = tmp_path_factory.mktemp("nested")
-    weak = run_nested(folder, folder / "home", 1e-3, 6)
-    strong = run_nested(folder, folder / "home", 8e-3, 12)
-    weak.promote(0)
-    return weak, strong
-
-
-@pytest.fixture
-def both(before: tuple[Ran, Ran], tmp_path: Path) -> tuple[Ran, Ran]:
-    """Return copies; the weak search finds a quarter of what it found, in every group."""
-    shutil.copytree(before[0].home, tmp_path / "home")
-    weak, strong = (Ran(one.folder, tmp_path / "home", one.key) for one in before)
-    change(weak, find_less)
-    return weak, strong
-
-
-def change(ran: Ran, how: Callable[[dict[str, Any]], None], name: str = "nested.json") -> None:
-    """Change a JSON file of a study's ledger."""
-    path = ran.work / "ledger" / name
-    content = json.loads(path.read_text())
-    how(content)
-    path.write_text(json.dumps(content))
-
-
-def find_less(nested: dict[str, Any]) -> None:
-    counts = nested["counts"]
-    for place, tp in enumerate(counts["served_tp"]):
-        counts["served_fn"][place] += tp - tp // WORSE
-        counts["served_tp"][place] = tp // WORSE
-
-
-def searches(ran: Ran, tell: Callable[[str], None] = print) -> Searches:
-    return Searches(ran.audited(), ran.work, "ensemble of 3 folds", tell)
-
-
-def pair(ran: Ran) -> tuple[Searched, Searched]:
-    held = champion(ran.client, "tiny")
-    assert held is not None
-    return searches(ran).pair(0, held)
-
-
-def refused(ran: Ran, wanted: Promote = PLAIN) -> str:
-    """Return why a trial is refused before a look; the champion stays."""
-    now, looks = ran.champion(), len(ran.looks())
-    with pytest.raises(PromotionRefused) as caught:
-        ran.promote(0, wanted=wanted)
-    assert not isinstance(caught.value, NotBetter)
-    assert (ran.champion(), len(ran.looks())) == (now, looks)
-    return str(caught.value)
+from harness.search.nested import read_nested
+from harness.tracking.aliases import aliases
+from tests.promotion.searched import change, pair, refused
 
 
 def test_a_search_that_finds_better_models_in_folds_it_never_saw_replaces_the_champion(
@@ -100,15 +26,17 @@ def test_a_search_that_finds_better_models_in_folds_it_never_saw_replaces_the_ch
     _, strong = both
     done = strong.promote(0)
     assert (done.version, done.previous, done.look, done.heldout_iou) == ("2", "1", 1, None)
-    assert done.claim.startswith("Better by nested cross-validation: +0.")
+    assert done.claim.startswith(
+        "Better by nested cross-validation, at the thresholds that the searches chose: +0."
+    )
     assert (
         "Held against the search of version 1, the champion, at 20 groups. It is of the searches"
         in done.claim
     )
     assert "its calibration are not measured" in done.threshold_sentence
     tags = strong.client.get_model_version("tiny", "2").tags
-    assert (tags["harness.heldout_look"], tags["harness.claim"]) == ("1", done.claim)
-    assert "harness.heldout_iou" not in tags
+    assert (tags["harness.nested_look"], tags["harness.claim"]) == ("1", done.claim)
+    assert not [name for name in tags if name.startswith("harness.heldout")]
     board = read_leaderboard(strong.work / "ledger")
     assert [look["sentence"] for look in board.looks] == [done.claim.split(" Held against")[0]]
     assert f"Trial 0 against the search of version 1, the champion: {board.looks[0]['sentence']}" in " ".join(
@@ -173,19 +101,19 @@ def test_forced_against_an_unprovable_pair_the_reason_is_the_claim(both: tuple[R
 
 CASES: dict[str, tuple[str, Callable[[Ran, Ran], None]]] = {
     "the champion's search was not nested": (
-        r"has no such result of its 1 trials; run that study with protocol\.nested: true",
+        r"has no such result with search\.trials: 1, search\.second_look: 0; run that study with protocol\.nested",
         lambda weak, strong: (weak.work / "ledger" / "nested.json").unlink(),
     ),
     "it is of another budget": (
-        r"version 1, the champion: tiny-\w+ has no such result of its 1 trials",
+        r"version 1, the champion: tiny-\w+ has no such result with search\.trials: 1",
         lambda weak, strong: change(weak, lambda nested: nested.update(trials=2)),
     ),
     "the candidate's is": (
-        r"trial 0: tiny-\w+ has no such result of its 1 trials",
+        r"trial 0: tiny-\w+ has no such result with search\.trials: 1",
         lambda weak, strong: change(strong, lambda nested: nested.update(trials=2)),
     ),
     "older code kept no counts": (
-        "has no such result",
+        "has a result by older code; run that study again, which begins its nested search anew",
         lambda weak, strong: change(weak, lambda nested: nested.pop("counts")),
     ),
     "other code counted": (
@@ -262,53 +190,11 @@ def test_without_a_nested_search_the_refusal_says_that_one_would_do(both: tuple[
     assert said.endswith("or let both searches run with protocol.nested: true, on the same folds")
 
 
-def another(ran: Ran, number: int, **changes: Any) -> Path:
-    """Leave the result of another search on the same pictures; return its ledger."""
-    other = ran.work.parent / f"other-{number}"
-    shutil.copytree(ran.work / "ledger", other / "ledger")
-    shutil.copy(ran.work / "samples.parquet", other)
-    change(Ran(ran.folder, ran.home, other.name), lambda nested: nested.update(changes))
-    return other / "ledger"
-
-
-def test_each_result_of_another_search_on_these_pictures_is_worth_a_look(both: tuple[Ran, Ran]) -> None:
-    _, strong = both
-    another(strong, 1)
-    another(strong, 2)
-    own, rival = pair(strong)
-    assert searches(strong).look(own, rival)["look"] == 3
-    assert strong.looks()[0]["level"] == 0.002
-
-
-@pytest.mark.parametrize("left", ["damaged", "of other pictures", "of two budgets"])
-def test_results_count_by_their_pictures_and_budgets(both: tuple[Ran, Ran], left: str) -> None:
-    _, strong = both
-    ledger = another(strong, 1, results=2 if left == "of two budgets" else 1)
-    if left == "damaged":
-        (ledger / "nested.json").write_text("{")
-    if left == "of other pictures":
-        table = pd.read_parquet(ledger.parent / "samples.parquet")
-        table.assign(pixels_sha256=[f"{n:064x}" for n in range(len(table))]).to_parquet(
-            ledger.parent / "samples.parquet"
-        )
-    expected = {"damaged": 2, "of other pictures": 1, "of two budgets": 3}[left]
-    assert searches(strong).look(*pair(strong))["look"] == expected
-
-
-def test_where_more_results_are_known_than_there_are_looks_nothing_can_be_proven(
-    both: tuple[Ran, Ran],
-) -> None:
-    _, strong = both
-    for number in range(4):
-        another(strong, number)
-    said = refused(strong)
-    assert said.startswith("groups of the folds: 5 results on them are known, and they are spent after 4")
-
-
 def test_a_look_that_was_killed_is_gone_on_with(both: tuple[Ran, Ran]) -> None:
     _, strong = both
     own, rival = pair(strong)
     today = strong.audited()
-    Looks(strong.home, fold_groups(today.split, today.samples), print).count(own.side, rival.side)
+    groups = fold_groups(today.split, today.samples)
+    Looks(strong.home, groups, print, FOLD_GROUPS).count(own.side, rival.side)
     assert strong.promote(0).look == 1
     assert len(list((strong.home / FOLDER).glob("*.jsonl"))) == 1

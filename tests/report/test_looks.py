@@ -72,10 +72,11 @@ NESTED = {"chosen": [], "iou_folds": [], "iou_mean": 0.5, "iou_std": 0.1, "low":
 @pytest.mark.parametrize(
     ("held_out", "said"),
     [
-        (0, "No group is held out; only its search can be held against a champion's."),
+        (0, "No group is held out; only its search can be held against a champion's, while looks are left."),
         (
             3,
-            "3 held-out groups are too few to prove anything; only its search can be held against a champion's.",
+            "3 held-out groups are too few to prove anything; only its search can be held against a champion's, "
+            "while looks are left.",
         ),
     ],
 )
@@ -87,7 +88,12 @@ def test_a_search_that_was_scored_can_be_held_against_another(
     nested = replace(board, nested=NESTED)
     assert verdict(nested)[1].endswith(said)
     if not held_out:
-        assert "its search was not held against a champion" in looks(nested)
+        assert "no search was held against a champion" in looks(nested)
+    assert "at the threshold" not in verdict(nested)[1]
+    both = NESTED | {"served_iou_mean": 0.7, "served_iou_std": 0.1}
+    assert "0.7000 ± 0.1000 at the threshold that it chooses" in verdict(replace(board, nested=both))[1]
+    spent = replace(nested, looks=[LOOK] * 4)
+    assert verdict(spent)[1].endswith("and the groups of the folds are spent after 4 looks.")
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
