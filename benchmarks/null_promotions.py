@@ -58,9 +58,7 @@ class Chain:
         """Return which looks let a candidate pass; it is the champion from then on."""
         champion, found, test = home[0], [], held_out_test if self.folds == 1 else nested_test
         for look, candidate in enumerate(home[1:], 1):
-            told = test(candidate, champion, look=look)
-            # as `promote` with promote.margin: 0
-            better = can_be_proven(self.groups, look) and told.better and told.interval.low >= 0
+            better = can_be_proven(self.groups, look) and test(candidate, champion, look=look).better
             found.append(better)
             champion = candidate if better else champion
         return found

@@ -26,9 +26,9 @@ from harness.model.metrics import count_pixels
 from harness.model.predict import Photo
 from harness.prepare import Prepared
 from harness.promotion.pictures import fold_groups
-from harness.promotion.readable import INNER, note_result
+from harness.promotion.readable import note_result
 from harness.report.leaderboard import Leaderboard
-from harness.search.ledger import trials_there
+from harness.search.ledger import second_looks, trials_there
 from harness.search.nested import COUNTED, NESTED, SERVED, is_of_budget, read_nested
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import committed_result, fold_folder
@@ -53,7 +53,7 @@ def refuse_unnestable(prepared: Prepared) -> None:
 def outer(prepared: Prepared, fold: int) -> Prepared:
     """Return the study without a fold: its groups are held out as well, under a name of its own."""
     settings: Mapping[str, Any] = {
-        "name": f"{prepared.study.name}{INNER}{fold}",
+        "name": f"{prepared.study.name}.outer{fold}",
         "seed": _seed(prepared.study.seed, fold),
         "report.maps": 0,
         "report.gallery": 0,
@@ -87,20 +87,28 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
     group in its fold, both ways. Done again it goes on where it stopped; a result of this budget and code is returned
     as it is, and a damaged one made anew. Raises what a run raises.
     """
-    ledger, search = home / "work" / prepared.key / "ledger", prepared.study.search
-    trials = max(search.trials, trials_there(ledger))  # more than asked for, where a budget was lowered
-    prepared = replace(prepared, study=prepared.study.with_settings({"search.trials": trials}))
+    ledger, prepared = home / "work" / prepared.key / "ledger", _of_all_trials(prepared, home)
     groups, known = fold_groups(prepared.split, prepared.samples), _known(ledger)
+    search = prepared.study.search
+    looked = max(search.second_look, second_looks(ledger))
     if (
         known is None
-        or not is_of_budget(known, trials, search.second_look)
+        or not is_of_budget(known, search.trials, looked)
         or known.get("code") != scores_digest()
     ):
         known = _searched(prepared, home, caches, drive)
-        ledger.mkdir(parents=True, exist_ok=True)
-        note_result(home, prepared.key, groups, known["counts"])
-        write_synced(ledger / NESTED, json.dumps(known, indent=1).encode())
+    note_result(home, prepared.key, groups, known)
+    ledger.mkdir(parents=True, exist_ok=True)
+    write_synced(ledger / NESTED, json.dumps(known, indent=1).encode())
     return known
+
+
+def _of_all_trials(prepared: Prepared, home: Path) -> Prepared:
+    """Return the study with as many trials as it, or an inner search, has already, where a budget was lowered."""
+    own = (prepared, *(outer(prepared, fold) for fold in range(prepared.split.count)))
+    there = [trials_there(home / "work" / one.key / "ledger") for one in own]
+    trials = max(prepared.study.search.trials, *there)
+    return replace(prepared, study=prepared.study.with_settings({"search.trials": trials}))
 
 
 def _known(ledger: Path) -> dict[str, Any] | None:
@@ -111,24 +119,35 @@ def _known(ledger: Path) -> dict[str, Any] | None:
 
 def _searched(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str, Any]:
     """Search without each fold in turn, and return what that scores."""
-    rows, chosen, search = [], [], prepared.study.search
+    rows, chosen, looks, search = [], [], [], prepared.study.search
     for fold in range(prepared.split.count):
         inner = outer(prepared, fold)
         try:
-            best = drive(inner).chosen
+            board = drive(inner)
         except TrainingError as error:
             raise TrainingError(f"nested search without fold {fold}: {error}") from error
-        if best is None:
-            raise TrainingError(f"nested search without fold {fold}: no trial ended well in its second look")
+        if (best := board.chosen) is None:
+            raise TrainingError(_none_sound(fold, board))
+        looks.append(len(board.looked))
         rows.append(_scored(prepared, inner, home, caches, best).assign(fold=fold))
         chosen.append({"fold": fold, "study": inner.key, "trial": best["trial"], "loss": best["loss"]})
     return {
         "trials": search.trials,
-        "second_look": search.second_look,
+        "second_look": max(
+            search.second_look, *looks
+        ),  # those that are there choose, whatever is asked for now
         "code": scores_digest(),
         **_summary(pd.concat(rows)),
         "chosen": chosen,
     }
+
+
+def _none_sound(fold: int, board: Leaderboard) -> str:
+    reasons = "; ".join(f"trial {row['trial']}: {row['second_reason']}" for row in board.looked)
+    return (
+        f"nested search without fold {fold}: no trial ended well in its second look ({reasons}); raise search.trials, "
+        "or leave second looks out"
+    )
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import io
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -146,12 +147,29 @@ def test_counts_are_kept_at_the_threshold_of_each_search_and_counted_again_by_ot
     assert nest(prepared, home, tiny.caches, as_it_is) == found, "a damaged one is made anew"
     (noted,) = (home / FOLDER).iterdir()
     assert noted.stem == result_digest(found["counts"]), "the same counts are one result"
-    lowered = replace(prepared, study=prepared.study.with_settings({"search.trials": 1}))
+    noted.unlink()
+    nest(prepared, home, tiny.caches, as_it_is)
+    assert noted.is_file(), "a note that was lost is written again"
+    stopped = partial(nest, home=home, caches=tiny.caches, drive=driver(tiny, home, stop=True))
+    with pytest.raises(Interrupted):  # a result without second looks is another one
+        stopped(replace(prepared, study=prepared.study.with_settings({"search.second_look": 1})))
     rows = pd.read_parquet(next((home / "work").glob("tiny.outer0-*/ledger/trials.parquet")))
     assert len(rows) == 1
     (path.parent / "trials.parquet").write_bytes(pd.concat([rows, rows]).to_parquet())
     with pytest.raises(Interrupted):  # two trials are there, and the searches have one
-        nest(lowered, home, tiny.caches, driver(tiny, home, stop=True))
+        stopped(prepared)
+
+
+def test_a_result_is_written_down_before_it_can_be_read(
+    tiny: Tiny, tmp_path: Path, empty_mlflow: Path
+) -> None:
+    home = started(tmp_path / "home", empty_mlflow)
+    prepared = prepared_of(tiny, home, search__trials=1)
+    place = home / "work" / prepared.key / "ledger" / "nested.json"
+    place.mkdir(parents=True)  # so that the result cannot be written
+    with pytest.raises(OSError, match=r"nested\.json"):
+        nest(prepared, home, tiny.caches, driver(tiny, home))
+    assert len(list((home / FOLDER).iterdir())) == 1
 
 
 def test_stopped_in_an_inner_search_it_goes_on_and_ends_with_the_same_numbers(

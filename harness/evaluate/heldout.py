@@ -25,7 +25,10 @@ TIE = 1e-9
 
 @dataclass(frozen=True)
 class HeldOutTest:
-    """What a look at unseen groups showed; `groups` are those on which the two were counted differently."""
+    """What a look at unseen groups showed; `groups` are those on which the two were counted differently.
+
+    better: p is at most the level, and the interval does not begin below 0.
+    """
 
     better: bool
     gain: float
@@ -79,9 +82,8 @@ def held_out_test(
     found = difference(a, b, level=level)
     differ = (a.tp != b.tp) | (a.union != b.union)
     p_value = swap_test(a, b, seed=seed)
-    return HeldOutTest(
-        p_value <= wanted, found.value, found.interval, p_value, wanted, look, int(differ.sum())
-    )
+    better = p_value <= wanted and found.interval.low >= 0
+    return HeldOutTest(better, found.value, found.interval, p_value, wanted, look, int(differ.sum()))
 
 
 def swap_test(a: GroupCounts, b: GroupCounts, *, seed: int = 0) -> float:

@@ -32,7 +32,7 @@ def nested_test(
     interval = _wider(of_groups.interval, of_folds.value, of_folds.half(level))
     differ = (candidate.tp != rival.tp) | (candidate.union != rival.union)
     return HeldOutTest(
-        p_value <= wanted,
+        p_value <= wanted and interval.low >= 0,
         of_groups.value,
         interval,
         p_value,

@@ -132,7 +132,7 @@ class Looks:
         why = f" ({readable.sentence})" if number > 1 + taken else ""
         if number > LOOKS:
             raise PromotionRefused(
-                f"{self.what}: look {number}{why}, and they are spent after {LOOKS}; hold out new groups to prove more"
+                f"{self.what}: look {number}, and they are spent after {LOOKS}{why}; hold out new groups to prove more"
             )
         if not can_be_proven(len(self.groups), number):
             raise PromotionRefused(
@@ -193,7 +193,7 @@ def note_looks(home: Path, work: Path, facts: Mapping[str, Any]) -> None:
     nested = bool(facts["settings"].get("protocol", {}).get("nested"))
     if path.is_file() and samples.is_file():
         found = looks_of(home, read_split(path), pd.read_parquet(samples), nested=nested)
-        if found:
+        if found or (work / "ledger" / LOOKS_FILE).exists():
             write_looks(work, found)
 
 
@@ -207,14 +207,29 @@ def _read(path: Path) -> list[Look]:
     found: dict[tuple[str, str], Look] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            look = dict(json.loads(line))
-            found[_pair(look)] = {**{name: look[name] for name in ENTRY}, **look}
-        except (ValueError, KeyError, TypeError) as error:
+            look = _look(json.loads(line))
+            found[_pair(look)] = look
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
                 f"{path}, line {number}: counts no look ({type(error).__name__}); restore the file: what it counts is "
                 "paid for"
             ) from None
     return list(found.values())
+
+
+def _look(line: Mapping[str, Any]) -> Look:
+    """Return a line as a look. Raises KeyError, TypeError or AttributeError where it is none."""
+    look = {**{name: line[name] for name in ENTRY}, **line}
+    numbers = [look["look"], look["level"]]
+    if "sentence" in look:
+        numbers += [look[name] for name in ("gain", "low", "high", "p_value", "better", "tell_apart")]
+        numbers += look["scores"] if look.get("what") == FOLD_GROUPS else []
+    pictures = [picture for own in look["groups"].values() for picture in own]
+    if not all(isinstance(one, int | float) for one in numbers) or not all(
+        isinstance(p, str) for p in pictures
+    ):
+        raise TypeError(line)
+    return look
 
 
 def _pair(look: Look) -> tuple[str, str]:

@@ -39,6 +39,11 @@ class Searched:
         return str(self.facts["key"])
 
     @property
+    def studies(self) -> set[str]:
+        """Return the study, and the searches without a fold that its result is made of."""
+        return {self.key, *(str(one["study"]) for one in self.nested["chosen"])}
+
+    @property
     def rows(self) -> pd.DataFrame:
         """Return a row for each group: fold, group, tp, fp, fn at the thresholds that each search chose."""
         table = pd.DataFrame(self.nested["counts"])
@@ -101,7 +106,7 @@ class Searches:
         home, groups = self.work.parents[1], fold_groups(self.today.split, self.today.samples)
 
         def known() -> Readable:
-            return readable(home, groups, studies={own.key, rival.key}, champion=rival.result)
+            return readable(home, groups, studies=own.studies | rival.studies, champion=rival.result)
 
         def show(number: int) -> tuple[HeldOutTest, dict[str, Any]]:
             scores = [float(headline(side.counts)) for side in (own, rival)]
@@ -133,8 +138,9 @@ def _unproven(board: Leaderboard, nested: Mapping[str, Any] | None, trial: str) 
     search, chosen = board.facts["settings"]["search"], board.chosen
     trials = search["trials"]
     if board.nested is None or nested is None:
-        asked = f"search.trials: {max(trials, len(board.trials))}, search.second_look: {search.get('second_look', 0)}"
-        return f"has no such result with {asked}; run that study with protocol.nested: true"
+        trials, looked = max(trials, len(board.trials)), max(search.get("second_look", 0), len(board.looked))
+        asked = f"trials: {trials}, second looks: {looked}"
+        return f"has no such result with all that it has or asks for ({asked}); run that study with protocol.nested: true"
     if "counts" not in nested:
         return "has a result by older code; run that study again, which begins its nested search anew"
     if len(board.trials) < trials:

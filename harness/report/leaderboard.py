@@ -49,6 +49,11 @@ class Leaderboard:
         return max(looked, key=lambda row: (row["second_iou_mean"], -row["trial"]), default=rest)
 
     @property
+    def looked(self) -> Sequence[Mapping[str, Any]]:
+        """The trials that had a second look, however it ended."""
+        return [row for row in self.trials if row.get("second_look")]
+
+    @property
     def complete(self) -> Sequence[Mapping[str, Any]]:
         """The trials that ran all their folds, best first."""
         return [row for row in self.trials if row.get("iou_mean") is not None]
@@ -83,19 +88,17 @@ def read_leaderboard(ledger: Path) -> Leaderboard:
     for row in trials:
         row["against_best"] = of_best.get(row["trial"])
     corrected = found.corrected if found else None
-    return Leaderboard(
-        facts, trials, told, corrected, _nested(facts, len(trials), ledger), read_looks(ledger)
-    )
+    return Leaderboard(facts, trials, told, corrected, _nested(board, ledger), read_looks(ledger))
 
 
-def _nested(facts: Mapping[str, Any], trials: int, ledger: Path) -> dict[str, Any] | None:
+def _nested(board: Leaderboard, ledger: Path) -> dict[str, Any] | None:
     """Return what nested cross-validation found, if it is asked for and was done with this budget."""
-    settings, found = facts["settings"], read_nested(ledger)
+    settings, found = board.facts["settings"], read_nested(ledger)
     if found is None or not settings.get("protocol", {}).get("nested"):
         return None
-    search = settings["search"]
-    asked = max(search["trials"], trials)  # a study keeps its trials where a budget is lowered
-    if not is_of_budget(found, asked, search.get("second_look", 0)):
+    search = settings["search"]  # a study keeps trials and second looks where fewer are asked for later
+    trials, looked = len(board.trials), len(board.looked)
+    if not is_of_budget(found, max(search["trials"], trials), max(search.get("second_look", 0), looked)):
         return None
     return {name: value for name, value in found.items() if name not in NOT_SHOWN}
 

@@ -153,7 +153,10 @@ def _too_few(board: Leaderboard, held_out: int) -> str:
     short = few if held_out else "no group is held out"
     if len(board.looks) >= LOOKS:
         return f"{short[0].upper()}{short[1:]}, and the groups of the folds are spent after {LOOKS} looks."
-    return f"{short[0].upper()}{short[1:]}; only its search can be held against a champion's, while looks are left."
+    return (
+        f"{short[0].upper()}{short[1:]}; only its search can be held against a champion's, if what can be read of its "
+        "pictures leaves a look."
+    )
 
 
 def _is_of(candidate: Mapping[str, Any], board: Leaderboard) -> bool:

@@ -186,14 +186,27 @@ def read_ledger(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFram
 
 def trials_there(folder: Path) -> int:
     """Return how many trials a ledger lists; 0 where it cannot be read."""
+    return len(_known_trials(folder))
+
+
+def second_looks(folder: Path) -> int:
+    """Return how many of its trials had a second look; 0 where it cannot be read."""
+    table = _known_trials(folder)
+    return int((table["second_look"] != "").sum()) if "second_look" in table else 0
+
+
+def _known_trials(folder: Path) -> pd.DataFrame:
     with contextlib.suppress(DataError, FileNotFoundError):
-        return len(_trials(folder))
-    return 0
+        return _trials(folder)
+    return pd.DataFrame()
 
 
 def read_looks(folder: Path) -> list[dict[str, Any]]:
     """Return the looks at the study's held-out groups, in order. Raises DataError for a damaged file."""
-    return list(read_json(folder / LOOKS) or [])
+    found = read_json(folder / LOOKS) or []
+    if not isinstance(found, list) or not all(isinstance(look, dict) for look in found):
+        raise damaged(folder / LOOKS, "it holds no looks", by_doctor=False)
+    return found
 
 
 def _trials(folder: Path) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The result of nested cross-validation in a study's ledger. harness/nested.py makes it, `nest` says what is in it."""
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def read_nested(folder: Path) -> dict[str, Any] | None:
     if (found := read_json(folder / NESTED)) is None:
         return None
     if not _is_result(found):
-        raise damaged(folder / NESTED, "it holds no result")
+        raise damaged(folder / NESTED, "it holds no result", by_doctor=False)
     return dict(found)
 
 
@@ -32,13 +33,16 @@ def _is_result(found: Any) -> bool:
         folds = [(one["fold"], one["trial"], one["study"], one["loss"]) for iou, one in pairs if iou >= 0]
         numbers = [found[name] for name in ("trials", "iou_mean", "iou_std", "low", "high")]
         known = "counts" not in found or (_are_counts(found["counts"]) and isinstance(found["code"], str))
+        numbers += [found[f"{SERVED}{name}"] for name in ("iou_mean", "iou_std") if "counts" in found]
+        whole = all(isinstance(one, int | float) and isfinite(one) for one in numbers)
     except (TypeError, KeyError, ValueError, AttributeError):
         return False
-    return known and len(folds) > 1 and all(isinstance(one, int | float) for one in numbers)
+    return known and whole and len(folds) > 1
 
 
 def _are_counts(counts: Mapping[str, Any]) -> bool:
-    columns = [counts[f"{of}{name}"] for of in ("", SERVED) for name in COUNTED]
-    lengths = {len(column) for column in (counts["fold"], counts["group"], *columns)}
-    whole = all(isinstance(value, int) and value >= 0 for column in columns for value in column)
-    return whole and len(lengths) == 1 and 0 not in lengths
+    names = {"fold", *(f"{of}{name}" for of in ("", SERVED) for name in COUNTED)}
+    lengths = {len(column) for column in counts.values()}
+    whole = all(isinstance(value, int) and value >= 0 for name in names for value in counts[name])
+    named = all(isinstance(group, str) for group in counts["group"])
+    return whole and named and counts.keys() == {"group", *names} and len(lengths) == 1 and 0 not in lengths

@@ -30,13 +30,13 @@ def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
     return table
 
 
-def damaged(path: Path, why: str) -> DataError:
+def damaged(path: Path, why: str, *, by_doctor: bool = True) -> DataError:
     """Return the error of a ledger's file, `why` saying what is wrong."""
     ledger = next((folder for folder in path.parents if folder.name == "ledger"), path.parent)
     name = ledger.parent.name.rpartition("-")[0]
+    doctor = f", and so does `doctor {name}`" if by_doctor else ""
     return DataError(
-        f"{path}: cannot be read ({why}); `python -m harness.study run {name}` writes it again, and so does `doctor "
-        f"{name}`"
+        f"{path}: cannot be read ({why}); `python -m harness.study run {name}` writes it again{doctor}"
     )
 
 
@@ -47,4 +47,4 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise damaged(path, words_of(error)) from None
+        raise damaged(path, words_of(error), by_doctor=False) from None

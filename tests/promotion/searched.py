@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +68,19 @@ def refused(ran: Ran, wanted: Promote = PLAIN) -> str:
     return str(caught.value)
 
 
-def note(ran: Ran, counts: dict[str, Any], study: str = "other-1") -> None:
+def note(ran: Ran, counts: dict[str, Any], study: str = "other-1", parts: Sequence[str] = ()) -> None:
     """Write down that a search left these counts on the same pictures, as a nested search does."""
     today = ran.audited()
-    note_result(ran.home, study, fold_groups(today.split, today.samples), counts)
+    nested = {"counts": counts, "chosen": [{"study": part} for part in parts]}
+    note_result(ran.home, study, fold_groups(today.split, today.samples), nested)
 
 
 def note_again(*several: Ran) -> None:
-    """Let the results that can be read be those that are there."""
+    """Let the results that were written down be those that are there."""
     shutil.rmtree(several[0].home / FOLDER)
     for ran in several:
-        note(ran, json.loads((ran.work / "ledger" / "nested.json").read_text())["counts"], ran.key)
+        nested = json.loads((ran.work / "ledger" / "nested.json").read_text())
+        note(ran, nested["counts"], ran.key, [one["study"] for one in nested["chosen"]])
 
 
 def look_at(ran: Ran, tell: Callable[[str], None] = print) -> int:

@@ -53,7 +53,7 @@ def test_groups_too_few_for_the_level_of_this_very_look_prove_nothing(
 
 
 @pytest.mark.parametrize(
-    ("low", "margin", "passes"), [(0.01, 0.0, True), (-0.01, 0.0, False), (0.01, 0.02, False)]
+    ("low", "margin", "passes"), [(0.01, 0.0, True), (0.01, 0.01, True), (0.01, 0.02, False)]
 )
 def test_better_is_not_enough_where_the_interval_begins_below_the_margin(
     low: float, margin: float, passes: bool

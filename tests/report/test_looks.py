@@ -72,11 +72,15 @@ NESTED = {"chosen": [], "iou_folds": [], "iou_mean": 0.5, "iou_std": 0.1, "low":
 @pytest.mark.parametrize(
     ("held_out", "said"),
     [
-        (0, "No group is held out; only its search can be held against a champion's, while looks are left."),
+        (
+            0,
+            "No group is held out; only its search can be held against a champion's, if what can be read of its "
+            "pictures leaves a look.",
+        ),
         (
             3,
             "3 held-out groups are too few to prove anything; only its search can be held against a champion's, "
-            "while looks are left.",
+            "if what can be read of its pictures leaves a look.",
         ),
     ],
 )

@@ -24,13 +24,16 @@ def result() -> dict[str, Any]:
         "high": 0.6,
         "iou_folds": [0.4, 0.5, 0.6],
         "chosen": chosen,
+        "served_iou_mean": 0.6,
+        "served_iou_std": 0.1,
         "counts": {"fold": [0, 1, 2], "group": ["a", "b", "c"], **{name: [1, 2, 3] for name in columns}},
     }
 
 
 def test_a_result_is_read_as_it_was_written_and_older_ones_too(tmp_path: Path) -> None:
     assert read_nested(tmp_path) is None
-    older = {name: value for name, value in result().items() if name not in ("counts", "code", "second_look")}
+    later = ("counts", "code", "second_look", "served_iou_mean", "served_iou_std")
+    older = {name: value for name, value in result().items() if name not in later}
     for content in (result(), older):
         (tmp_path / NESTED).write_text(json.dumps(content))
         assert read_nested(tmp_path) == content
@@ -51,6 +54,12 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "counts of nothing": lambda found: found | {"counts": {name: [] for name in found["counts"]}},
     "a column too short": lambda found: found | {"counts": found["counts"] | {"tp": [1]}},
     "less than none": lambda found: found | {"counts": found["counts"] | {"served_fn": [1, -1, 0]}},
+    "a group that is a list": lambda found: (
+        found | {"counts": found["counts"] | {"group": [["a"], ["b"], ["c"]]}}
+    ),
+    "a column more": lambda found: found | {"counts": found["counts"] | {"valid": [1]}},
+    "no score at thresholds": lambda found: found.pop("served_iou_std") and found,
+    "a score that is no number": lambda found: found | {"iou_mean": float("nan")},
     "a list of counts": lambda found: found | {"counts": [1]},
 }
 
