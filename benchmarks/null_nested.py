@@ -2,9 +2,8 @@
 
 As null_promotions, but groups of a fold share a luck (.3 in logits), as the same networks predict them, and all folds
 of a search share a part of it, as their training sets overlap. The corrected t test takes that part for one over the
-number of folds. `python -m benchmarks.null_nested` (all parts, or those that are named behind it: equal, picked, power)
-ends with 1 where more pass than DESIGN allows with a part of .2 or less. Rows with more of it say what the test does not
-cover.
+number of folds. `python -m benchmarks.null_nested` (all, or what is named behind it: equal, picked, power) ends with
+1 where more pass than DESIGN allows with a part of .2 or less. Rows with more of it say what the test does not cover.
 """
 
 import sys

@@ -140,7 +140,7 @@ def _unproven(board: Leaderboard, nested: Mapping[str, Any] | None, trial: str) 
     if board.nested is None or nested is None:
         trials, looked = max(trials, len(board.trials)), max(search.get("second_look", 0), len(board.looked))
         asked = f"trials: {trials}, second looks: {looked}"
-        return f"has no such result with all that it has or asks for ({asked}); run that study with protocol.nested: true"
+        return f"has no such result with all it has or asks for ({asked}); run it with protocol.nested: true"
     if "counts" not in nested:
         return "has a result by older code; run that study again, which begins its nested search anew"
     if len(board.trials) < trials:

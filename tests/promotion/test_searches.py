@@ -101,15 +101,15 @@ def test_forced_against_an_unprovable_pair_the_reason_is_the_claim(both: tuple[R
 
 CASES: dict[str, tuple[str, Callable[[Ran, Ran], None]]] = {
     "the champion's search was not nested": (
-        r"has no such result .*\(trials: 1, second looks: 0\); run that study with protocol\.nested: true",
+        r"has no such result .*\(trials: 1, second looks: 0\); run it with protocol\.nested: true",
         lambda weak, strong: (weak.work / "ledger" / "nested.json").unlink(),
     ),
     "it is of another budget": (
-        r"version 1, the champion: tiny-\w+ has no such result with all that it has",
+        r"version 1, the champion: tiny-\w+ has no such result with all it has",
         lambda weak, strong: change(weak, lambda nested: nested.update(trials=2)),
     ),
     "the candidate's is": (
-        r"trial 0: tiny-\w+ has no such result with all that it has",
+        r"trial 0: tiny-\w+ has no such result with all it has",
         lambda weak, strong: change(strong, lambda nested: nested.update(trials=2)),
     ),
     "older code kept no counts": (
