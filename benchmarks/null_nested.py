@@ -62,11 +62,11 @@ class Picked:
         """Return for each home whether the look that is due lets it pass."""
         world, (candidate, champion) = HeldOut(self.kind, 0.0, self.groups).models(large, LUCK, COVERED)
         rng = np.random.default_rng([number, len(self.kind), self.groups, self.trials])
-        models = [champion, *(replace(candidate) for _ in range(self.studies))]
-        parts = [draw(world, models, (1, self.groups), rng, folds=5) for _ in range(homes)]
+        models = [champion, *(replace(candidate) for _ in range(1 + self.trials))]
         look = Readable(1, self.trials).next_look(0)
         found = []
-        for (home,) in (studies_of(part) for part in parts):
+        for _ in range(homes):
+            (home,) = studies_of(draw(world, models, (1, self.groups), rng, folds=5))
             best = max(home[1:], key=lambda one: float(headline(one)))
             found.append(nested_test(best, home[0], look=look).better)
         return found
@@ -74,7 +74,8 @@ class Picked:
 
 def main(parts: Sequence[str]) -> int:
     """Draw the homes and print the shares that pass; return 1 where more pass than may."""
-    start, failed = time.monotonic(), []
+    start = time.monotonic()
+    failed: list[str] = []
     for part in parts:
         failed += PARTS[part]()
     print(f"\n{time.monotonic() - start:.0f} s\n")
