@@ -44,7 +44,7 @@ ROWS = (
     ("alike", 60, 5, 2 * LUCK, 0.8),
 )
 # how they err, groups, and of how many other trials and itself the candidate is the best
-PICKED = (("alike", 30, 40), ("alike", 60, 40), ("invents", 60, 40), ("alike", 60, 400), ("invents", 60, 400))
+PICKED = (("alike", 30, 20), ("alike", 60, 20), ("invents", 60, 20), ("alike", 60, 400), ("invents", 60, 400))
 
 
 @dataclass(frozen=True)

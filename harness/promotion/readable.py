@@ -18,7 +18,7 @@ from harness.search.nested import NESTED, read_nested
 from harness.train.checkpoint import write_synced
 
 FOLDER = "heldout/searches"  # below the home; a result a file, for ever
-MORE_THAN = (0, 40, 1000)  # so many trials of other studies are worth one look each
+MORE_THAN = (0, 20, 400)  # so many trials of other studies are worth one look each
 
 
 @dataclass(frozen=True)
