@@ -87,15 +87,14 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
     group in its fold, both ways. Done again it goes on where it stopped; a result of this budget and code is returned
     as it is, and a damaged one made anew. Raises what a run raises.
     """
-    ledger, prepared = home / "work" / prepared.key / "ledger", _of_all_trials(prepared, home)
-    groups, known = fold_groups(prepared.split, prepared.samples), _known(ledger)
-    search = prepared.study.search
-    looked = max(search.second_look, second_looks(ledger))
-    if (
-        known is None
-        or not is_of_budget(known, search.trials, looked)
-        or known.get("code") != scores_digest()
-    ):
+    ledger, prepared = home / "work" / prepared.key / "ledger", _with_all_there_is(prepared, home)
+    groups, known, search = (
+        fold_groups(prepared.split, prepared.samples),
+        _known(ledger),
+        prepared.study.search,
+    )
+    current = known is not None and is_of_budget(known, search.trials, search.second_look)
+    if known is None or not current or known.get("code") != scores_digest():
         known = _searched(prepared, home, caches, drive)
     note_result(home, prepared.key, groups, known)
     ledger.mkdir(parents=True, exist_ok=True)
@@ -103,12 +102,21 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
     return known
 
 
-def _of_all_trials(prepared: Prepared, home: Path) -> Prepared:
-    """Return the study with as many trials as it, or an inner search, has already, where a budget was lowered."""
-    own = (prepared, *(outer(prepared, fold) for fold in range(prepared.split.count)))
-    there = [trials_there(home / "work" / one.key / "ledger") for one in own]
-    trials = max(prepared.study.search.trials, *there)
-    return replace(prepared, study=prepared.study.with_settings({"search.trials": trials}))
+def _with_all_there_is(prepared: Prepared, home: Path) -> Prepared:
+    """Return the study with as many trials and second looks as it, or an inner search, has: more than are asked for.
+
+    They are there where fewer are asked for than before, and take part in the choice.
+    """
+    search, own = (
+        prepared.study.search,
+        (prepared, *(outer(prepared, n) for n in range(prepared.split.count))),
+    )
+    ledgers = [home / "work" / one.key / "ledger" for one in own]
+    settings = {
+        "search.trials": max(search.trials, *map(trials_there, ledgers)),
+        "search.second_look": max(search.second_look, *map(second_looks, ledgers)),
+    }
+    return replace(prepared, study=prepared.study.with_settings(dict(settings)))
 
 
 def _known(ledger: Path) -> dict[str, Any] | None:
@@ -119,7 +127,7 @@ def _known(ledger: Path) -> dict[str, Any] | None:
 
 def _searched(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str, Any]:
     """Search without each fold in turn, and return what that scores."""
-    rows, chosen, looks, search = [], [], [], prepared.study.search
+    rows, chosen, search = [], [], prepared.study.search
     for fold in range(prepared.split.count):
         inner = outer(prepared, fold)
         try:
@@ -128,14 +136,11 @@ def _searched(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dic
             raise TrainingError(f"nested search without fold {fold}: {error}") from error
         if (best := board.chosen) is None:
             raise TrainingError(_none_sound(fold, board))
-        looks.append(len(board.looked))
         rows.append(_scored(prepared, inner, home, caches, best).assign(fold=fold))
         chosen.append({"fold": fold, "study": inner.key, "trial": best["trial"], "loss": best["loss"]})
     return {
         "trials": search.trials,
-        "second_look": max(
-            search.second_look, *looks
-        ),  # those that are there choose, whatever is asked for now
+        "second_look": search.second_look,
         "code": scores_digest(),
         **_summary(pd.concat(rows)),
         "chosen": chosen,

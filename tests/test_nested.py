@@ -158,6 +158,9 @@ def test_counts_are_kept_at_the_threshold_of_each_search_and_counted_again_by_ot
     (path.parent / "trials.parquet").write_bytes(pd.concat([rows, rows]).to_parquet())
     with pytest.raises(Interrupted):  # two trials are there, and the searches have one
         stopped(prepared)
+    (path.parent / "trials.parquet").write_bytes(rows.assign(second_look="complete").to_parquet())
+    with pytest.raises(Interrupted):  # nor had they second looks
+        stopped(prepared)
 
 
 def test_a_result_is_written_down_before_it_can_be_read(
