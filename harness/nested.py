@@ -29,7 +29,7 @@ from harness.promotion.pictures import fold_groups
 from harness.promotion.readable import note_result
 from harness.report.leaderboard import Leaderboard
 from harness.search.ledger import second_looks, trials_there
-from harness.search.nested import COUNTED, NESTED, SERVED, is_of_budget, read_nested
+from harness.search.nested import COUNTED, NESTED, SERVED, as_served, is_of_budget, read_nested
 from harness.train.checkpoint import write_synced
 from harness.train.foldrun import committed_result, fold_folder
 from harness.train.maps import predicted
@@ -88,15 +88,11 @@ def nest(prepared: Prepared, home: Path, caches: Path, drive: Drive) -> dict[str
     as it is, and a damaged one made anew. Raises what a run raises.
     """
     ledger, prepared = home / "work" / prepared.key / "ledger", _with_all_there_is(prepared, home)
-    groups, known, search = (
-        fold_groups(prepared.split, prepared.samples),
-        _known(ledger),
-        prepared.study.search,
-    )
+    search, known = prepared.study.search, _known(ledger)
     current = known is not None and is_of_budget(known, search.trials, search.second_look)
     if known is None or not current or known.get("code") != scores_digest():
         known = _searched(prepared, home, caches, drive)
-    note_result(home, prepared.key, groups, known)
+    note_result(home, prepared.key, fold_groups(prepared.split, prepared.samples), known)
     ledger.mkdir(parents=True, exist_ok=True)
     write_synced(ledger / NESTED, json.dumps(known, indent=1).encode())
     return known
@@ -107,10 +103,8 @@ def _with_all_there_is(prepared: Prepared, home: Path) -> Prepared:
 
     They are there where fewer are asked for than before, and take part in the choice.
     """
-    search, own = (
-        prepared.study.search,
-        (prepared, *(outer(prepared, n) for n in range(prepared.split.count))),
-    )
+    search, own = prepared.study.search, [prepared]
+    own += [outer(prepared, fold) for fold in range(prepared.split.count)]
     ledgers = [home / "work" / one.key / "ledger" for one in own]
     settings = {
         "search.trials": max(search.trials, *map(trials_there, ledgers)),
@@ -157,10 +151,8 @@ def _none_sound(fold: int, board: Leaderboard) -> str:
 
 def _summary(rows: pd.DataFrame) -> dict[str, Any]:
     counts = counts_of_rows(rows)
-    served = counts_of_rows(
-        rows[["fold", "group"]].assign(**{name: rows[f"{SERVED}{name}"] for name in COUNTED})
-    )
-    scores, found, at_own = fold_scores(counts), headline_interval(counts), fold_scores(served)
+    scores, found = fold_scores(counts), headline_interval(counts)
+    at_own = fold_scores(counts_of_rows(as_served(rows)))
     summed = rows.groupby(["fold", "group"], sort=True).sum().reset_index()
     return {
         "iou_mean": float(headline(counts)),

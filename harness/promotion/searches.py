@@ -21,7 +21,7 @@ from harness.promotion.pictures import fold_groups
 from harness.promotion.readable import Readable, readable, result_digest
 from harness.promotion.rule import NOT_PROVABLE
 from harness.report.leaderboard import Leaderboard, read_leaderboard
-from harness.search.nested import COUNTED, SERVED, read_nested
+from harness.search.nested import as_served, read_nested
 from harness.tracking.aliases import MADE_TAG, STUDY_TAG, TRIAL_TAG, Version
 
 
@@ -46,9 +46,7 @@ class Searched:
     @property
     def rows(self) -> pd.DataFrame:
         """Return a row for each group: fold, group, tp, fp, fn at the thresholds that each search chose."""
-        table = pd.DataFrame(self.nested["counts"])
-        served = {name: table[f"{SERVED}{name}"] for name in COUNTED}
-        return table[["fold", "group"]].assign(**served)
+        return as_served(pd.DataFrame(self.nested["counts"]))
 
     @property
     def counts(self) -> GroupCounts:

@@ -5,6 +5,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from harness.search.tables import damaged, read_json
 
 NESTED = "nested.json"  # there where the search was run without each fold in turn
@@ -19,6 +21,11 @@ def read_nested(folder: Path) -> dict[str, Any] | None:
     if not _is_result(found):
         raise damaged(folder / NESTED, "it holds no result", by_doctor=False)
     return dict(found)
+
+
+def as_served(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return fold, group, tp, fp, fn of rows with counts both ways, at the thresholds that the searches chose."""
+    return rows[["fold", "group"]].assign(**{name: rows[f"{SERVED}{name}"] for name in COUNTED})
 
 
 def is_of_budget(nested: Mapping[str, Any], trials: int, second_look: int) -> bool:
